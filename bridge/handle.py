@@ -1,0 +1,306 @@
+"""command -> state -> decide -> append -> verdict (DESIGN 6, A1-A7). The steps' numbers stand where they are done."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from bridge.cache import StateCache
+from bridge.errors import Conflict, Contended, Invalid, KeyReused, NotFound, NotReached, TooLarge, Unavailable, Unknown
+from bridge.events import MAX_BYTES, MAX_EVENTS, Appended, Envelope, Event, Position, StreamId
+from bridge.history.events import head_of
+from bridge.history.state import latest, refold
+from bridge.log import ids
+from bridge.log.avro import Branch, CategorySchema, encode
+from bridge.log.producer import Delivered, Outgoing, Producer
+from bridge.log.record import headers_of
+from bridge.log.schemas import Schemas
+from bridge.spaces import Limits, Space, Spaces
+from bridge.store import keys
+from bridge.store.contract import View
+from bridge.store.rows import AppendRow, Head
+from bridge.typed import Typed
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Who asks, and why. `key` is the Idempotency-Key; without one the handler draws it and nothing can be retried.
+
+    `time` is the event time in microseconds since 1970 UTC; None stands for now. `request` is the hash of the request
+    as it was sent (`ids.request_hash`); left empty, the handler hashes what it was given.
+    """
+
+    actor: str
+    key: str | None = None
+    time: int | None = None
+    correlation: str = ""
+    causation: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    traceparent: str = ""
+    request: bytes = b""
+
+
+class Commands(Protocol):
+    """The write side as an application sees it."""
+
+    async def execute(self, stream: str, command: Any, context: Context) -> Appended:
+        """Decides the command on the stream's state and appends what was decided.
+
+        Raises Refused, KeyReused, Contended, Unavailable, Unknown. A command that decides no event answers with
+        first_version = head and last_version = head - 1 and writes nothing.
+        """
+
+
+@dataclass(frozen=True)
+class Log:
+    """What the handler writes with: schemas, the producer, and the end of a partition as the broker says now."""
+
+    schemas: Schemas
+    producer: Producer
+    end: Callable[[str, int], Awaitable[int]]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The handler's limits: seconds, appends in flight, attempts of a command."""
+
+    limits: Limits
+    in_flight: int
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """An append on its way: where it goes, who asks, under which id, until when (event loop time)."""
+
+    stream: str
+    space: Space
+    context: Context
+    append: bytes
+    request: bytes
+    deadline: float
+
+    @property
+    def left(self) -> float:
+        """Seconds until the request must be answered."""
+        return max(0.0, self.deadline - asyncio.get_running_loop().time())
+
+
+class Handler:
+    """The write side of one process. Safe to use from many tasks of its event loop at once."""
+
+    def __init__(self, log: Log, spaces: Spaces, deciders: Mapping[str, Typed], states: StateCache, rules: Rules):
+        self._log = log
+        self._spaces = spaces
+        self._deciders = deciders
+        self._states = states
+        self._rules = rules
+        self._flying = 0
+
+    async def append(self, stream: str, events: Sequence[Event], expected: int | None, context: Context) -> Appended:
+        """Appends the caller's events, with `expected` as the version of the first one, None for any.
+
+        Raises Conflict, KeyReused, Invalid, TooLarge, NotFound, Unavailable, Unknown.
+        """
+        body = [(event.type, event.data) for event in events]
+        attempt = self._attempt(stream, context, "append", expected, body)
+        async with attempt.space.store.view() as view:  # A1
+            await self._check(attempt, view)
+            if (known := await self._admitted(attempt, view)) is not None:
+                return _answer(attempt, known)
+            head = (await head_of(view, stream)).next
+        if expected is not None and expected != head:
+            await self._foresee(attempt, expected, head)  # A2
+        return await self._write(attempt, events, expected)
+
+    async def execute(self, stream: str, command: Any, context: Context) -> Appended:
+        """Decides and appends; a lost race is decided again under the same append id. See Commands.execute."""
+        typed = self.decider(stream)
+        attempt = self._attempt(stream, context, type(command).__name__, None, command)
+        for _ in range(self._rules.attempts):
+            async with attempt.space.store.view() as view:  # A1
+                await self._check(attempt, view)
+                if (known := await self._admitted(attempt, view)) is not None:
+                    return _answer(attempt, known)
+                head = await head_of(view, stream)
+                state = await self._state(view, typed, stream, head)
+            events = [typed.plain(event) for event in typed.decider.decide(command, state)]  # A2
+            if not events:
+                return _nothing(attempt, head.next)
+            try:
+                return await self._write(attempt, events, head.next)
+            except Conflict as lost:
+                last = lost
+        raise Contended(stream, last.expected, last.actual)  # A7
+
+    async def create(self, category: str, events: Sequence[Event], context: Context) -> Appended:
+        """Appends to a stream whose id is drawn here, and answers once the log has it (A7), before it is admitted.
+
+        Nobody else can know the id, so admission of the first append is certain. `context.key` must be None.
+        """
+        if context.key is not None:
+            raise Invalid("key", "an append to a drawn stream takes no Idempotency-Key")
+        attempt = self._attempt(f"{category}/{ids.draw()}", context, "create", 0, None)
+        async with attempt.space.store.view() as view:
+            await self._check(attempt, view)
+        value = await self._encode(attempt, events)
+        with self._room(attempt):
+            delivered = await self._produce(attempt, value, len(events), 0)
+        if delivered is None:
+            raise Unknown(f"Kafka did not confirm {attempt.stream}: {_ask_again(attempt)}")
+        row = AppendRow(attempt.stream, 0, len(events), attempt.request, delivered.offset)
+        return _answer(attempt, row, fresh=True)
+
+    def decider(self, stream: str) -> Typed:
+        """The decider of the stream's category; raises NotFound, Invalid."""
+        category = StreamId.parse(stream).category
+        if category not in self._deciders:
+            raise NotFound(f"category {category} has no decider: append its events, or register an application")
+        return self._deciders[category]
+
+    def _attempt(self, stream: str, context: Context, what: str, expected: int | None, body: Any) -> _Attempt:
+        StreamId.parse(stream)
+        space = self._spaces.of(stream)
+        limit = time.time() + self._rules.limits.clock_skew
+        if context.time is not None and context.time > limit * 1e6:
+            raise Invalid("time", f"the event time lies more than {self._rules.limits.clock_skew:.0f} s ahead")
+        append = ids.append_id(stream, context.actor, context.key if context.key is not None else ids.draw())
+        request = context.request or ids.request_hash("CALL", f"{what} {stream}", expected, body)
+        deadline = asyncio.get_running_loop().time() + self._rules.limits.deadline
+        return _Attempt(stream, space, context, append, request, deadline)
+
+    async def _check(self, attempt: _Attempt, view: View) -> None:
+        await attempt.space.check_readable(view)
+        await attempt.space.check_writable(view, self._rules.limits)
+
+    async def _admitted(self, attempt: _Attempt, view: View) -> AppendRow | None:
+        """Where the append id was admitted, or None. Raises KeyReused for another request under the same key."""
+        raw = await view.get(keys.append(attempt.append))
+        if raw is None:
+            return None
+        row = AppendRow.unpack(raw)
+        if row.request != attempt.request:
+            raise KeyReused(f"the Idempotency-Key was used before for another request to {row.stream}")
+        return row
+
+    async def _state(self, view: View, typed: Typed, stream: str, head: Head) -> Any:
+        """The state at the head: from memory, with what came since, or from the store."""
+        cached = self._states.get(stream)
+        if cached is None or head.parked or not head.next - 101 <= cached[0] < head.next:
+            return await latest(view, self._log.schemas, typed, stream, head)
+        return await refold(view, self._log.schemas, typed, stream, cached, head.next - 1)
+
+    async def _foresee(self, attempt: _Attempt, expected: int, head: int) -> None:
+        """A2: an expected version above the head may be on its way; one that stays away is refused, and unwritten."""
+        if expected > head:
+            end = await self._log.end(attempt.space.place.topic, attempt.space.place.partition)
+            await self._reach(attempt, end)
+            async with attempt.space.store.view() as view:
+                if (await self._admitted(attempt, view)) is not None:
+                    return
+                head = (await head_of(view, attempt.stream)).next
+        if expected != head:
+            raise Conflict(attempt.stream, expected, head)
+
+    async def _write(self, attempt: _Attempt, events: Sequence[Event], expected: int | None) -> Appended:
+        value = await self._encode(attempt, events)
+        with self._room(attempt):
+            delivered = await self._produce(attempt, value, len(events), expected)
+            return await self._verdict(attempt, delivered, expected)
+
+    @contextmanager
+    def _room(self, attempt: _Attempt) -> Iterator[None]:
+        """A4: a place among the appends in flight; raises Unavailable where there is none."""
+        if self._flying >= self._rules.in_flight:
+            raise Unavailable(f"{self._flying} appends are in flight, which is the limit")
+        self._flying += 1
+        try:
+            with attempt.space.flight():
+                yield
+        finally:
+            self._flying -= 1
+
+    async def _encode(self, attempt: _Attempt, events: Sequence[Event]) -> bytes:
+        """A3: the record's value, within the format's limits (R1)."""
+        if not 1 <= len(events) <= MAX_EVENTS:
+            raise TooLarge(f"an append has 1 to {MAX_EVENTS} events, not {len(events)}")
+        schema = await self._log.schemas.writer(attempt.space.place.category)
+        value = encode(schema, envelope_of(attempt.context), [branch_of(schema, event) for event in events])
+        if len(value) > MAX_BYTES:
+            raise TooLarge(f"the append has {len(value)} bytes; the limit is {MAX_BYTES}")
+        return value
+
+    async def _produce(self, attempt: _Attempt, value: bytes, count: int, expected: int | None) -> Delivered | None:
+        """A4: where the record lies, or None where Kafka does not say. Raises Unavailable with nothing written.
+
+        The wait is bounded by the producer's `message.timeout.ms`, which lies below the request's deadline.
+        """
+        headers = headers_of(attempt.append, expected, count, attempt.request, attempt.context.traceparent)
+        place = attempt.space.place
+        outgoing = Outgoing(place.topic, place.partition, attempt.stream.encode(), value, headers)
+        report = self._log.producer.send(outgoing)
+        try:
+            return await report
+        except Unknown:
+            return None
+
+    async def _verdict(self, attempt: _Attempt, delivered: Delivered | None, expected: int | None) -> Appended:
+        """A5 and A6: waits until the store has passed the record, and reads what became of it in one view."""
+        place = attempt.space.place
+        try:
+            offset = delivered.offset + 1 if delivered else await self._end(attempt)
+            await self._reach(attempt, offset)
+        except (NotReached, Unavailable, TimeoutError) as error:
+            raise Unknown(f"{place.space} has not told yet: {_ask_again(attempt)}") from error
+        async with attempt.space.store.view() as view:
+            row = await self._admitted(attempt, view)
+            head = await head_of(view, attempt.stream)
+        if row is not None:
+            return _answer(attempt, row, fresh=delivered is not None and row.offset == delivered.offset)
+        if delivered is None:
+            raise Unknown(f"Kafka did not confirm the append to {attempt.stream}: {_ask_again(attempt)}")
+        assert expected is not None, f"{attempt.stream} expected any version, yet was not admitted (R3)"
+        raise Conflict(attempt.stream, expected, head.next)
+
+    async def _end(self, attempt: _Attempt) -> int:
+        place = attempt.space.place
+        return await asyncio.wait_for(self._log.end(place.topic, place.partition), attempt.left)
+
+    async def _reach(self, attempt: _Attempt, offset: int) -> None:
+        await attempt.space.store.wait(offset, attempt.left)
+
+
+def envelope_of(context: Context) -> Envelope:
+    """The envelope that a context becomes; event time is now where the caller did not say."""
+    said = context.time if context.time is not None else time.time_ns() // 1000
+    return Envelope(context.actor, said, context.correlation, context.causation, context.metadata)
+
+
+def branch_of(schema: CategorySchema, event: Event) -> tuple[Branch, Mapping[str, Any]]:
+    """The event's branch of the union; raises Invalid for a type that the schema does not have."""
+    branch = schema.by_type.get(event.type)
+    if branch is None:
+        raise Invalid("type", f"there is no event type {event.type!r}; known are {', '.join(sorted(schema.by_type))}")
+    return branch, event.data
+
+
+def _answer(attempt: _Attempt, row: AppendRow, fresh: bool = False) -> Appended:
+    """A7: the recorded versions; `duplicate` unless this very record was the one admitted."""
+    place = attempt.space.place
+    position = Position(place.topic, place.partition, row.offset + 1)
+    last = row.first_version + row.count - 1
+    return Appended(row.stream, row.first_version, last, position, attempt.append, duplicate=not fresh)
+
+
+def _nothing(attempt: _Attempt, head: int) -> Appended:
+    place = attempt.space.place
+    return Appended(attempt.stream, head, head - 1, Position(place.topic, place.partition, 0), attempt.append)
+
+
+def _ask_again(attempt: _Attempt) -> str:
+    key = attempt.context.key
+    return "ask again with the same Idempotency-Key" if key else "it was sent without an Idempotency-Key"

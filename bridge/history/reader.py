@@ -1,0 +1,180 @@
+"""The read side of one process: events, states and differences of a stream, at a version or at a time (H1-H3)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import jsonpatch
+
+from bridge import states
+from bridge.errors import Invalid, NotFound
+from bridge.events import Position, RecordedEvent, StreamId
+from bridge.history.events import Range, existing, parked_at, read
+from bridge.history.state import parked, state_at
+from bridge.history.times import ClockName, is_final, version_at
+from bridge.log.schemas import Schemas
+from bridge.spaces import Space, Spaces
+from bridge.store.contract import View
+from bridge.store.rows import Head, ParkedRow
+from bridge.ticks import Ticker
+from bridge.typed import Typed
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """A point of a stream: a version, or a time in microseconds on one of two clocks; neither stands for now."""
+
+    version: int | None = None
+    time: int | None = None
+    clock: ClockName = ClockName.EFFECTIVE
+
+
+NOW = At()
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """What is known of a stream without folding it."""
+
+    stream: str
+    head: Head
+    parked: ParkedRow | None
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class StateAt:
+    """A state after the event of `version`; `final` says that nothing can change this answer any more (I7)."""
+
+    stream: str
+    version: int
+    final: bool
+    state: Any
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Events of a stream, and whether the time they were asked as of has become final."""
+
+    events: list[RecordedEvent]
+    head: int
+    final: bool
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """From one state to another: a JSON Patch (RFC 6902), and the events between, oldest first."""
+
+    stream: str
+    before: int
+    after: int
+    patch: list[dict[str, Any]]
+    events: list[RecordedEvent]
+    position: Position
+
+
+class History:
+    """Reads what the processors have applied; never older than a position that was waited for."""
+
+    def __init__(
+        self, schemas: Schemas, spaces: Spaces, deciders: Mapping[str, Typed], ticker: Ticker, clock_skew: float
+    ) -> None:
+        self._schemas = schemas
+        self._spaces = spaces
+        self._deciders = deciders
+        self._ticker = ticker
+        self._skew = clock_skew
+
+    async def info(self, stream: str) -> StreamInfo:
+        """The stream's head and whether it is parked. Raises NotFound, Invalid, Unavailable."""
+        async with self._view(stream) as (space, view):
+            return StreamInfo(stream, await existing(view, stream), await parked_at(view, stream), _where(space, view))
+
+    async def state(self, stream: str, at: At = NOW) -> StateAt:
+        """The state at a point. Raises NotFound, Invalid, Parked, Unavailable."""
+        typed = self._typed(stream)
+        async with self._view(stream) as (space, view):
+            version, final = await self._resolve(space, view, stream, at)
+            state = await self._state(view, typed, stream, version)
+            return StateAt(stream, version, final, state, _where(space, view))
+
+    async def events(self, stream: str, span: Range, at: At = NOW) -> Page:
+        """The events of a range, none later than the point. Raises NotFound, Invalid, Parked, Unavailable."""
+        async with self._view(stream) as (space, view):
+            head = await existing(view, stream)
+            version, final = await self._resolve(space, view, stream, at)
+            wanted = Range(span.start, min(span.stop, version + 1), span.limit, span.backward)
+            found = await read(view, self._schemas, stream, space.place.partition, wanted)
+            return Page(found, head.next, final, _where(space, view))
+
+    async def diff(self, stream: str, before: At, after: At, limit: int = 1000) -> Diff:
+        """What changed between two points, and at most `limit` of the events between. Raises as `state` does."""
+        typed = self._typed(stream)
+        async with self._view(stream) as (space, view):
+            first, _ = await self._resolve(space, view, stream, before)
+            last, _ = await self._resolve(space, view, stream, after)
+            old = states.plain(await self._state(view, typed, stream, first))
+            new = states.plain(await self._state(view, typed, stream, last))
+            between = Range(min(first, last) + 1, max(first, last) + 1, limit)
+            events = await read(view, self._schemas, stream, space.place.partition, between)
+            patch = list(jsonpatch.make_patch(old, new))
+            return Diff(stream, first, last, patch, events, _where(space, view))
+
+    async def find(self, stream: str, type_: str, field: str, value: str) -> int:
+        """The last version whose event of this type has a field that begins with `value`; raises NotFound."""
+        async with self._view(stream) as (space, view):
+            stop = (await existing(view, stream)).next
+            while stop > 0:
+                page = await read(view, self._schemas, stream, space.place.partition, Range(0, stop, 1000, True))
+                for event in page:
+                    if event.type == type_ and str(event.data.get(field, "")).startswith(value):
+                        return event.version
+                stop = page[-1].version
+        raise NotFound(f"{stream} has no {type_} whose {field} begins with {value!r}")
+
+    @asynccontextmanager
+    async def _view(self, stream: str) -> AsyncIterator[tuple[Space, View]]:
+        StreamId.parse(stream)
+        space = self._spaces.of(stream)
+        async with space.store.view() as view:
+            await space.check_readable(view)
+            yield space, view
+
+    async def _resolve(self, space: Space, view: View, stream: str, at: At) -> tuple[int, bool]:
+        """(version, final) of a point. A time that is not final yet asks for a tick, so that it soon will be."""
+        head = await existing(view, stream)
+        if at.version is not None:
+            if not 0 <= at.version < head.next:
+                raise NotFound(f"{stream} has no version {at.version}: its last is {head.next - 1}")
+            return at.version, True
+        if at.time is None:
+            return head.next - 1, False
+        if at.time > (time.time() + self._skew) * 1e6:
+            raise Invalid("as_of", f"the time lies more than {self._skew:.0f} s ahead")
+        final = await is_final(view, head, at.time, at.clock)
+        if not final and at.clock is ClockName.EFFECTIVE:
+            self._ticker.tick(space.place)
+        return await version_at(view, stream, head, at.time, at.clock), final
+
+    async def _state(self, view: View, typed: Typed, stream: str, version: int) -> Any:
+        why = await parked_at(view, stream)
+        if why is not None and version >= why.version:
+            raise await parked(view, stream)
+        return await state_at(view, self._schemas, typed, stream, version)
+
+    def _typed(self, stream: str) -> Typed:
+        category = StreamId.parse(stream).category
+        if category not in self._deciders:
+            self._spaces.of(stream)
+            raise NotFound(f"category {category} has no decider, so its streams have events but no state")
+        return self._deciders[category]
+
+
+def _where(space: Space, view: View) -> Position:
+    return Position(space.place.topic, space.place.partition, view.mark.position)

@@ -1,0 +1,75 @@
+"""The state of a stream at a version: the nearest fold at or below it, and the rest of the events (H2, H3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bridge.errors import Parked
+from bridge.history.events import PAGE, Range, decoded, parked_at, rows
+from bridge.log.schemas import Schemas
+from bridge.store import keys
+from bridge.store.contract import View
+from bridge.store.rows import Head, unpack_state
+from bridge.typed import Typed
+
+EVERY = 100
+"""A snapshot holds the state after versions 99, 199, … : a read folds at most 99 events behind it."""
+
+Folded = tuple[int, Any]
+"""A version and the state after its event; version -1 is the initial state."""
+
+
+async def state_at(view: View, schemas: Schemas, typed: Typed, stream: str, version: int) -> Any:
+    """The state after the event of this version. Raises Parked where the fold cannot get there, Unavailable."""
+    nearest = await _nearest(view, typed, stream, version)
+    return await refold(view, schemas, typed, stream, nearest, version)
+
+
+async def latest(view: View, schemas: Schemas, typed: Typed, stream: str, head: Head) -> Any:
+    """The state at the head; the initial state for a stream without events. Raises Parked, Unavailable."""
+    if head.parked:
+        raise await parked(view, stream)
+    return await state_at(view, schemas, typed, stream, head.next - 1) if head.next else typed.decider.initial
+
+
+async def parked(view: View, stream: str) -> Parked:
+    """The error that says why a stream is parked."""
+    row = await parked_at(view, stream)
+    assert row is not None, f"the head of {stream} says parked, but there is no reason"
+    return Parked(f"{stream} is parked at version {row.version}: {row.error}", row.version)
+
+
+async def refold(view: View, schemas: Schemas, typed: Typed, stream: str, known: Folded, version: int) -> Any:
+    """Folds the events behind `known` up to and with `version`."""
+    folded, state = known
+    while folded < version:
+        page = await rows(view, stream, Range(folded + 1, version + 1, PAGE))
+        assert page, f"{stream} has no event {folded + 1} below {version}"
+        for number, row in page:
+            event = await decoded(schemas, stream, number, row)
+            state = _evolve(typed, stream, number, state, event.branch.type, event.data)
+        folded = page[-1][0]
+    return state
+
+
+def _evolve(typed: Typed, stream: str, version: int, state: Any, type_: str, data: dict[str, Any]) -> Any:
+    try:
+        return typed.evolve(state, type_, data)
+    except Exception as error:  # evolve is the application's code: whatever it raises parks the stream (P4)
+        raise Parked(f"{stream} cannot be folded beyond version {version - 1}: {error!r}", version) from error
+
+
+async def _nearest(view: View, typed: Typed, stream: str, version: int) -> Folded:
+    raw = await view.get(keys.state(typed.version, stream))
+    if raw is not None and int.from_bytes(raw[:8], "big") == version:
+        return version, typed.decode(unpack_state(raw)[1])
+    found = await view.scan(
+        keys.snapshots(typed.version, stream),
+        stop=keys.snapshot(typed.version, stream, version + 1),
+        reverse=True,
+        limit=1,
+    )
+    if not found:
+        return -1, typed.decider.initial
+    number, encoded = unpack_state(found[0][1])
+    return number, typed.decode(encoded)

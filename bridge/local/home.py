@@ -1,0 +1,215 @@
+"""The home directory: who runs there, whose it is, whether there is room, and how to forget what it holds."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+import msgspec
+import psutil
+
+from bridge.errors import LocalError
+from bridge.settings import Settings
+
+SERVICES = ("kafka", "registry")
+DATA = ("kafka", "registry", "stores", "blobs")
+MARK = "lighthouse.home"
+ROOM_MB = 512
+ORPHAN_PATIENCE = 10.0
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process that stays the same one even if its pid is given to another: `started` is in seconds since 1970."""
+
+    name: str
+    pid: int
+    started: float
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs, and is not another process under the same pid."""
+        found = find(self.pid, self.name)
+        return found is not None and abs(found.started - self.started) < 2.0
+
+
+@dataclass(frozen=True)
+class Running:
+    """What runs for a home: `owner` is the process that started the others, and the one to end."""
+
+    owner: Process
+    processes: tuple[Process, ...]
+
+    @property
+    def since(self) -> datetime:
+        """When the owner was started."""
+        return datetime.fromtimestamp(self.owner.started, UTC)
+
+
+@dataclass(frozen=True)
+class Record:
+    """The file `run/<service>.json`; after a reboot it speaks of nothing that still lives."""
+
+    boot: str
+    owner: Process
+    processes: tuple[Process, ...]
+
+    @property
+    def living(self) -> tuple[Process, ...]:
+        """Those of its processes that still run."""
+        return tuple(each for each in self.processes if each.alive) if self.boot == boot() else ()
+
+    @property
+    def owned(self) -> bool:
+        """Whether the owner still runs."""
+        return self.boot == boot() and self.owner.alive
+
+
+def find(pid: int, name: str) -> Process | None:
+    """The process of that pid, or None; a zombie has ended."""
+    try:
+        process = psutil.Process(pid)
+        ended = process.status() == psutil.STATUS_ZOMBIE
+        return None if ended else Process(name, pid, process.create_time())
+    except psutil.NoSuchProcess:
+        return None
+
+
+def boot() -> str:
+    """Tells one boot of the machine from another; empty where the system does not say."""
+    return BOOT.read_text().strip() if BOOT.exists() else ""
+
+
+def running(settings: Settings) -> Running | None:
+    """What runs for this home now, whoever started it."""
+    records = [record for service in SERVICES if (record := _read(settings, service))]
+    active = [record for record in records if record.owned or record.living]
+    if not active:
+        return None
+    return Running(active[0].owner, tuple(each for record in active for each in record.living))
+
+
+def _file(settings: Settings, service: str, suffix: str) -> Path:
+    return settings.root / "run" / f"{service}.{suffix}"
+
+
+def _read(settings: Settings, service: str) -> Record | None:
+    try:
+        return msgspec.json.decode(_file(settings, service, "json").read_bytes(), type=Record)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+class Claim:
+    """The right to run a service in a home, held until released or until this process ends, however it ends."""
+
+    def __init__(self, settings: Settings, service: str) -> None:
+        """Raises LocalError when the service runs already; ends what a killed owner has left behind."""
+        self._settings = settings
+        self._service = service
+        prepare(settings.root)
+        self._lock: IO[bytes] = _file(settings, service, "lock").open("ab")
+        self._take()
+        self._end_orphans()
+        self.record(())
+
+    def _take(self) -> None:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.close()
+            raise LocalError(_already(self._service, self._settings)) from None
+
+    def _end_orphans(self) -> None:
+        record = _read(self._settings, self._service)
+        for orphan in record.living if record else ():
+            end(orphan, ORPHAN_PATIENCE)
+
+    def record(self, processes: Sequence[tuple[str, int]]) -> None:
+        """Writes down who runs, as (name, pid), for `lighthouse status` and for a start after a kill -9."""
+        found = tuple(process for name, pid in processes if (process := find(pid, name)))
+        owner = find(os.getpid(), "owner")
+        assert owner is not None
+        replace(_file(self._settings, self._service, "json"), msgspec.json.encode(Record(boot(), owner, found)))
+
+    def release(self) -> None:
+        """Gives the right back; doing so twice is harmless."""
+        if not self._lock.closed:
+            _file(self._settings, self._service, "json").unlink(missing_ok=True)
+            self._lock.close()
+
+
+def _already(service: str, settings: Settings) -> str:
+    record = _read(settings, service)
+    who = f"process {record.owner.pid}, since {_clock(record.owner.started)}" if record else "another process"
+    return f"{service} already runs in {settings.root} ({who}); end it first, or set LIGHTHOUSE_HOME elsewhere"
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def end(process: Process, patience: float) -> None:
+    """Ends a process that is still the same one: SIGTERM, and SIGKILL after `patience` seconds."""
+    if not process.alive:
+        return
+    handle = psutil.Process(process.pid)
+    handle.terminate()
+    try:
+        handle.wait(patience)
+    except psutil.TimeoutExpired:
+        handle.kill()
+        handle.wait(patience)
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Writes a file so that a reader, or a crash, sees the old content or the new."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.draft")
+    draft.write_bytes(content)
+    os.replace(draft, path)
+
+
+def prepare(root: Path) -> None:
+    """Makes the home's skeleton and its mark. Raises LocalError when it cannot be written or has no room."""
+    try:
+        (root / "run").mkdir(parents=True, exist_ok=True)
+        (root / MARK).write_text("The data of Lighthouse Bridge; `lighthouse down --wipe` removes it.\n")
+    except OSError as error:
+        raise LocalError(f"{root} is not writable ({error.strerror}); set LIGHTHOUSE_HOME elsewhere") from error
+    require_room(root)
+
+
+def require_room(root: Path, megabytes: int = ROOM_MB) -> None:
+    """Raises LocalError when the disk has less than that left."""
+    free = shutil.disk_usage(root).free >> 20
+    if free < megabytes:
+        raise LocalError(
+            f"only {free} MiB are free on the disk of {root}, {megabytes} MiB are needed; "
+            "free some space, or set LIGHTHOUSE_HOME to another disk"
+        )
+
+
+def wipe(settings: Settings) -> None:
+    """Forgets the data of a home: Kafka, registry, stores, blobs; jars and logs stay. Raises LocalError."""
+    if active := running(settings):
+        raise LocalError(f"process {active.owner.pid} runs in {settings.root}; end it before wiping its data")
+    if settings.root.exists() and not (settings.root / MARK).is_file():
+        raise LocalError(f"{settings.root} has no file {MARK}, so it is not ours to wipe; set LIGHTHOUSE_HOME")
+    for path in (settings.root / name for name in DATA):
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    try:
+        if path.exists():
+            shutil.rmtree(path)
+    except OSError as error:
+        raise LocalError(f"{path} cannot be removed ({error}); remove it by hand") from error

@@ -1,0 +1,195 @@
+"""Appends as Avro bytes. The array of events is framed here, so that each event's own bytes can be kept as they are.
+
+The bytes are exactly those of the `Append` record of the category's schema: any Avro library reads and writes them.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from fastavro import parse_schema, schemaless_reader, schemaless_writer
+
+from bridge.errors import SchemaError, Undecodable
+from bridge.events import Envelope
+from bridge.log.compose import ENVELOPE, Schema
+from bridge.log.record import PREFIX
+
+_ENVELOPE = parse_schema(
+    {
+        "type": "record",
+        "name": "lighthouse.Envelope",
+        "fields": [{**field, "type": "long"} if field["name"] == "time" else field for field in ENVELOPE],
+    }
+)
+"""The envelope without its logical type: times stay integers, in microseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One event type of a category's union: its short name, its upcasting version, its parsed schema."""
+
+    type: str
+    version: int
+    schema: Any
+    index: int
+
+
+class CategorySchema:
+    """A category's `Append` schema under its id in the registry, ready to read and write."""
+
+    def __init__(self, schema_id: int, schema: Schema) -> None:
+        self.id = schema_id
+        self.schema = schema
+        self.branches = _branches(schema)
+        self.prefix = PREFIX.pack(0, schema_id)
+
+    @cached_property
+    def by_type(self) -> dict[str, Branch]:
+        """The branches by the event types' short names."""
+        return {branch.type: branch for branch in self.branches}
+
+
+def _branches(schema: Schema) -> tuple[Branch, ...]:
+    named: dict[str, Any] = {}
+    names = [field["name"] for field in schema.get("fields", ())]
+    if schema.get("name") != "Append" or names != [*(field["name"] for field in ENVELOPE), "events"]:
+        raise SchemaError(f"schema {schema.get('name')!r} with fields {names} is not an Append of this format")
+    return tuple(
+        Branch(event["name"].rpartition(".")[2], event.get("version", 1), parse_schema(event, named), index)
+        for index, event in enumerate(schema["fields"][-1]["type"]["items"])
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """One event of an append: its branch, its fields, and its own Avro bytes (branch number and body)."""
+
+    branch: Branch
+    data: dict[str, Any]
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """An append's envelope with its own bytes, and its events."""
+
+    envelope: Envelope
+    envelope_raw: bytes
+    events: list[Slice]
+
+
+def encode(schema: CategorySchema, envelope: Envelope, events: list[tuple[Branch, Mapping[str, Any]]]) -> bytes:
+    """The record's value. Raises SchemaError when an event does not fit its type."""
+    out = io.BytesIO()
+    out.write(schema.prefix)
+    schemaless_writer(out, _ENVELOPE, _envelope_fields(envelope))
+    out.write(zigzag(len(events)))
+    for branch, data in events:
+        out.write(zigzag(branch.index))
+        try:
+            schemaless_writer(out, branch.schema, data)
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+            raise SchemaError(f"an event does not fit its type {branch.type}: {error}") from error
+    out.write(b"\0")
+    return out.getvalue()
+
+
+def _envelope_fields(envelope: Envelope) -> dict[str, Any]:
+    return {
+        "actor": envelope.actor,
+        "time": envelope.time,
+        "correlation": envelope.correlation,
+        "causation": envelope.causation,
+        "metadata": envelope.metadata,
+    }
+
+
+def decode(schema: CategorySchema, value: bytes, count: int) -> Decoded:
+    """Reads a record's value; raises Undecodable when it is cut, has other than `count` events, or bytes behind."""
+    try:
+        return _decode(schema, value, count)
+    except Undecodable:
+        raise
+    except Exception as error:  # fastavro raises whatever the bytes lead it to
+        what = f"{type(error).__name__}: {error}"
+        raise Undecodable(f"the bytes do not decode with schema {schema.id}: {what}") from error
+
+
+def _decode(schema: CategorySchema, value: bytes, count: int) -> Decoded:
+    source = io.BytesIO(value)
+    source.seek(PREFIX.size)
+    envelope = _read_envelope(source)
+    envelope_raw = value[PREFIX.size : source.tell()]
+    events = list(_slices(schema, source, value))
+    if len(events) != count:
+        raise Undecodable(f"the value holds {len(events)} events, the header says {count}")
+    if source.tell() != len(value):
+        raise Undecodable(f"{len(value) - source.tell()} bytes stand behind the append")
+    return Decoded(envelope, envelope_raw, events)
+
+
+def _slices(schema: CategorySchema, source: io.BytesIO, value: bytes) -> Iterator[Slice]:
+    branches = schema.branches
+    while count := _block(source, value):
+        for _ in range(count):
+            start = source.tell()
+            number = _long(source, value)
+            if not 0 <= number < len(branches):
+                raise Undecodable(f"schema {schema.id} has no event type number {number}")
+            branch = branches[number]
+            data = schemaless_reader(source, branch.schema, None)
+            yield Slice(branch, data, value[start : source.tell()])  # type: ignore[arg-type]
+
+
+def _block(source: io.BytesIO, value: bytes) -> int:
+    """The number of items in the array's next block; a negative count is followed by the block's size in bytes."""
+    count = _long(source, value)
+    if count < 0:
+        _long(source, value)
+    return abs(count)
+
+
+def _long(source: io.BytesIO, value: bytes) -> int:
+    position = source.tell()
+    shift = number = 0
+    while True:
+        byte = value[position]
+        position += 1
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            break
+        shift += 7
+    source.seek(position)
+    return (number >> 1) ^ -(number & 1)
+
+
+def zigzag(number: int) -> bytes:
+    """A non-negative Avro long."""
+    number <<= 1
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def read_envelope(raw: bytes) -> Envelope:
+    """The envelope from its own bytes, as `Decoded.envelope_raw` holds them."""
+    return _read_envelope(io.BytesIO(raw))
+
+
+def _read_envelope(source: io.BytesIO) -> Envelope:
+    fields: Any = schemaless_reader(source, _ENVELOPE, None)
+    return Envelope(fields["actor"], fields["time"], fields["correlation"], fields["causation"], fields["metadata"])
+
+
+def read_event(schema: CategorySchema, raw: bytes) -> Slice:
+    """One event from its own bytes, as `Slice.raw` holds them."""
+    source = io.BytesIO(raw)
+    branch = schema.branches[_long(source, raw)]
+    return Slice(branch, schemaless_reader(source, branch.schema, None), raw)  # type: ignore[arg-type]

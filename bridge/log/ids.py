@@ -1,0 +1,43 @@
+"""Append ids and request hashes (DESIGN 4): hashes of length-prefixed parts, so that no two requests run together."""
+
+from __future__ import annotations
+
+import os
+import time
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from bridge.log.record import APPEND_BYTES, REQUEST_BYTES
+
+_canonical = msgspec.json.Encoder(order="deterministic")
+
+
+def append_id(stream: str, actor: str, key: str) -> bytes:
+    """The 16 bytes of `lh_append`: the same for every attempt under one Idempotency-Key of one actor."""
+    return _hash(APPEND_BYTES, stream.encode(), actor.encode(), key.encode())
+
+
+def request_hash(method: str, route: str, expected: int | None, body: Any) -> bytes:
+    """The 16 bytes of `lh_request`: the request as sent, by its canonical JSON (sorted keys), never what it led to."""
+    version = b"any" if expected is None else b"%d" % expected
+    return _hash(REQUEST_BYTES, method.encode(), route.encode(), version, _canonical.encode(body))
+
+
+def _hash(size: int, *parts: bytes) -> bytes:
+    digest = blake2b(digest_size=size)
+    for part in parts:
+        digest.update(len(part).to_bytes(4, "big"))
+        digest.update(part)
+    return digest.digest()
+
+
+def draw() -> str:
+    """A UUIDv7 as text: sorts by the millisecond it was drawn in, its other 74 bits are random (RFC 9562, 5.7)."""
+    milliseconds = (time.time_ns() // 1_000_000).to_bytes(6, "big")
+    raw = bytearray(milliseconds + os.urandom(10))
+    raw[6] = raw[6] & 0x0F | 0x70
+    raw[8] = raw[8] & 0x3F | 0x80
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -1,0 +1,59 @@
+"""What every Kafka client of this platform is configured with, and Kafka's errors as sentences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bridge.settings import Settings
+
+Config = dict[str, Any]
+
+
+def common(settings: Settings, client: str) -> Config:
+    """Where Kafka is and who asks; errors come back through calls and callbacks, so librdkafka's own log is quiet."""
+    return {
+        "bootstrap.servers": settings.kafka_bootstrap,
+        "client.id": client,
+        "log_level": 2,
+        "reconnect.backoff.ms": 50,
+        "reconnect.backoff.max.ms": 1000,
+        "socket.connection.setup.timeout.ms": 3000,
+        "topic.metadata.refresh.interval.ms": 10_000,
+    }
+
+
+def producer(settings: Settings) -> Config:
+    """acks=all, idempotent: retries inside the client neither lose, double nor reorder (A4)."""
+    return common(settings, "lighthouse-producer") | {
+        "acks": "all",
+        "enable.idempotence": True,
+        "linger.ms": 0.5,
+        "message.timeout.ms": int(settings.deadline * 600),
+        "queue.buffering.max.messages": 100_000,
+        "queue.buffering.max.kbytes": 262_144,
+        "message.max.bytes": 8 * 1024 * 1024,
+        "compression.type": "lz4",
+        "partitioner": "murmur2_random",
+    }
+
+
+def consumer(settings: Settings, group: str) -> Config:
+    """KIP-848 group; the store's position, not the group's offset, says where to go on (I5)."""
+    return common(settings, group) | {
+        "group.id": group,
+        "group.protocol": "consumer",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "error",
+        "check.crcs": True,
+        "isolation.level": "read_uncommitted",
+        "fetch.wait.max.ms": 100,
+        "fetch.message.max.bytes": 9 * 1024 * 1024,
+        "queued.max.messages.kbytes": 32_768,
+        "queued.min.messages": 20_000,
+    }
+
+
+def admin(settings: Settings) -> Config:
+    """For topics and metadata."""
+    return common(settings, "lighthouse-admin") | {"socket.timeout.ms": 10_000}

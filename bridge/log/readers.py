@@ -1,0 +1,73 @@
+"""Async readers of the log (aiokafka): where a partition ends, and its records from an offset on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from bridge.errors import Unavailable
+from bridge.log.record import Record
+from bridge.settings import Settings
+
+
+class Reader:
+    """A reader outside of any group. Raises Unavailable when Kafka does not answer in `timeout` seconds."""
+
+    def __init__(self, settings: Settings, timeout: float) -> None:
+        self._timeout = timeout
+        self._kafka = AIOKafkaConsumer(
+            bootstrap_servers=settings.kafka_bootstrap,
+            client_id="lighthouse-reader",
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            request_timeout_ms=int(timeout * 1000),
+            max_partition_fetch_bytes=9 * 1024 * 1024,
+        )
+        self._started: asyncio.Task[None] | None = None
+
+    async def _start(self) -> None:
+        if self._started is None or (self._started.done() and self._started.exception() is not None):
+            self._started = asyncio.ensure_future(self._kafka.start())
+        await asyncio.shield(self._started)
+
+    async def end(self, topic: str, partition: int) -> int:
+        """The offset that the partition's next record will get."""
+        where = TopicPartition(topic, partition)
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._start()
+                return int((await self._kafka.end_offsets([where]))[where])
+        except (KafkaError, TimeoutError) as error:
+            raise Unavailable(f"Kafka does not tell the end of {topic}-{partition}: {error!r}") from error
+
+    async def records(self, topic: str, partition: int, start: int, stop: int) -> AsyncIterator[Record]:
+        """The records of one partition in [start, stop), in offset order."""
+        await self._start()
+        where = TopicPartition(topic, partition)
+        self._kafka.assign([where])
+        self._kafka.seek(where, start)
+        position = start
+        while position < stop:
+            for found in await self._page(where):
+                position = found.offset + 1
+                if found.offset < stop:
+                    yield found
+
+    async def _page(self, where: TopicPartition) -> list[Record]:
+        try:
+            pages = await self._kafka.getmany(where, timeout_ms=int(self._timeout * 1000))
+        except KafkaError as error:
+            raise Unavailable(f"Kafka does not answer: {error!r}") from error
+        page = pages.get(where)
+        if not page:
+            raise Unavailable(f"Kafka sent nothing of {where.topic}-{where.partition} for {self._timeout} s")
+        return [Record(one.offset, one.key, one.value, one.headers, one.timestamp * 1000) for one in page]
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        if self._started is not None:
+            await self._kafka.stop()

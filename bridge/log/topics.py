@@ -1,0 +1,166 @@
+"""The topics: one a category and one for dead letters, created at start, their settings held against this page."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+
+from bridge.errors import LighthouseError, Unavailable
+from bridge.log.kafka import admin
+from bridge.settings import Settings
+
+T = TypeVar("T")
+TIMEOUT = 15.0
+
+CATEGORY_CONFIG: Mapping[str, str] = {
+    "message.timestamp.type": "LogAppendTime",
+    "retention.ms": "-1",
+    "retention.bytes": "-1",
+    "cleanup.policy": "delete",
+    "max.message.bytes": str(8 * 1024 * 1024),
+    "unclean.leader.election.enable": "false",
+}
+
+
+@dataclass(frozen=True)
+class TopicSpec:
+    """A topic as it should be."""
+
+    name: str
+    partitions: int
+    replication: int
+    config: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class TopicFacts:
+    """A topic as it is: Kafka's own id of it, its partition count, replicas of its first partition."""
+
+    name: str
+    topic_id: str
+    partitions: int
+    replication: int
+    config: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One setting of a topic that is not as it should be."""
+
+    topic: str
+    setting: str
+    wanted: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"{self.topic}: {self.setting} is {self.found}, should be {self.wanted}"
+
+
+class Topics:
+    """Kafka's admin interface, as far as topics go. Raises Unavailable when the cluster does not answer."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._admin = AdminClient(admin(settings))
+
+    def name(self, category: str) -> str:
+        """The topic of a category."""
+        return f"{self._settings.topic_prefix}.{category}"
+
+    @property
+    def dead_letters(self) -> str:
+        """The topic of records that R1 voided."""
+        return f"{self._settings.topic_prefix}.dead-letters"
+
+    async def cluster_id(self) -> str:
+        """Kafka's own id of the cluster."""
+        return str((await _answer(self._admin.describe_cluster(request_timeout=TIMEOUT))).cluster_id)
+
+    async def specs(self, categories: Iterable[str]) -> list[TopicSpec]:
+        """The topics that these categories need."""
+        replicas = self._settings.replication or min(3, await self._brokers())
+        config = {**CATEGORY_CONFIG, "min.insync.replicas": "2" if replicas > 2 else "1"}
+        names = [self.name(category) for category in sorted(categories)]
+        specs = [TopicSpec(name, self._settings.partitions, replicas, config) for name in names]
+        return [*specs, TopicSpec(self.dead_letters, 1, replicas, {**config, "message.timestamp.type": "CreateTime"})]
+
+    async def _brokers(self) -> int:
+        return len((await _answer(self._admin.describe_cluster(request_timeout=TIMEOUT))).nodes)
+
+    async def ensure(self, specs: Sequence[TopicSpec]) -> list[str]:
+        """Creates the topics that are missing; answers their names."""
+        present = await self.facts([spec.name for spec in specs])
+        missing = [spec for spec in specs if spec.name not in present]
+        if not missing:
+            return []
+        created = self._admin.create_topics([_new(spec) for spec in missing], request_timeout=TIMEOUT)
+        for future in created.values():
+            await _answer(future, fine=("TOPIC_ALREADY_EXISTS",))
+        return [spec.name for spec in missing]
+
+    async def facts(self, names: Sequence[str]) -> dict[str, TopicFacts]:
+        """The topics as they are; one that does not exist is left out."""
+        described = self._admin.describe_topics(TopicCollection(list(names)), request_timeout=TIMEOUT)
+        found = {}
+        for name, future in described.items():
+            if (topic := await _answer(future, fine=("UNKNOWN_TOPIC_OR_PART",))) is not None:
+                found[name] = topic
+        configs = await self._configs(list(found))
+        return {name: _facts(topic, configs[name]) for name, topic in found.items()}
+
+    async def _configs(self, names: list[str]) -> dict[str, dict[str, str]]:
+        if not names:
+            return {}
+        asked = self._admin.describe_configs(
+            [ConfigResource(ResourceType.TOPIC, name) for name in names], request_timeout=TIMEOUT
+        )
+        answers = {resource.name: await _answer(future) for resource, future in asked.items()}
+        return {name: {key: entry.value for key, entry in found.items()} for name, found in answers.items()}
+
+    async def differences(self, specs: Sequence[TopicSpec]) -> list[Difference]:
+        """What is not as it should be. Partition counts are not judged: they are fixed when a topic is made."""
+        facts = await self.facts([spec.name for spec in specs])
+        return [difference for spec in specs for difference in _compare(spec, facts.get(spec.name))]
+
+
+def _new(spec: TopicSpec) -> NewTopic:
+    return NewTopic(spec.name, spec.partitions, spec.replication, config=dict(spec.config))
+
+
+def _facts(topic: Any, config: dict[str, str]) -> TopicFacts:
+    replicas = len(topic.partitions[0].replicas)
+    return TopicFacts(topic.name, str(topic.topic_id), len(topic.partitions), replicas, config)
+
+
+def _compare(spec: TopicSpec, facts: TopicFacts | None) -> list[Difference]:
+    if facts is None:
+        return [Difference(spec.name, "topic", "there", "missing")]
+    wrong = [
+        Difference(spec.name, key, wanted, facts.config.get(key, "unset"))
+        for key, wanted in spec.config.items()
+        if facts.config.get(key) != wanted
+    ]
+    if facts.replication < spec.replication:
+        wrong.append(Difference(spec.name, "replicas", str(spec.replication), str(facts.replication)))
+    return wrong
+
+
+async def _answer(future: Future[T], fine: Sequence[str] = ()) -> T:
+    """The result of an admin call; an error named in `fine` answers None. Raises Unavailable, LighthouseError."""
+    try:
+        return await asyncio.wait_for(asyncio.wrap_future(future), TIMEOUT + 5)
+    except KafkaException as error:
+        reason = error.args[0]
+        if reason.name() in fine:
+            return None  # type: ignore[return-value]
+        if reason.retriable() or reason.code() < 0:
+            raise Unavailable(f"Kafka does not answer: {reason.str()}") from error
+        raise LighthouseError(f"Kafka refused: {reason.str()}") from error
+    except TimeoutError as error:
+        raise Unavailable(f"Kafka did not answer within {TIMEOUT} s") from error

@@ -1,0 +1,107 @@
+"""Which partition a stream lies in, and the store and the state of affairs there, as the readers and writers see it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from bridge.errors import NoOwner, NotFound, Rebuilding, Unavailable
+from bridge.log.record import Place, partition_of
+from bridge.store import keys
+from bridge.store.contract import Store, Stores, View
+from bridge.store.rows import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """In seconds: a session of an owner, the deadline of a request, and how far a clock may be ahead."""
+
+    session: float
+    deadline: float
+    clock_skew: float
+
+
+class Space:
+    """One partition: its place, its store, and the appends in flight to it."""
+
+    def __init__(self, place: Place, store: Store) -> None:
+        self.place = place
+        self.store = store
+        self._flights: dict[object, float] = {}
+
+    async def check_readable(self, view: View) -> None:
+        """Raises Unavailable where the history was never begun, is stopped, or is being built again (H3)."""
+        position = view.mark.position
+        if position < 0:
+            raise NoOwner(f"{self.place.space} has no history yet: no processor has opened it")
+        target = await view.get(keys.REBUILD)
+        if target is not None and position < (end := int.from_bytes(target, "big")):
+            raise Rebuilding(f"{self.place.space} is being rebuilt: {end - position} records are missing")
+
+    async def check_writable(self, view: View, limits: Limits) -> None:
+        """A4: raises Unavailable where nobody would apply an append in time."""
+        if view.beat_age > limits.session:
+            reason = await view.get(keys.STOPPED)
+            raise NoOwner(reason.decode() if reason else f"{self.place.space} has no living owner: start a processor")
+        if self.oldest > limits.deadline / 2:
+            raise NoOwner(f"{self.place.space} lags: an append has been waiting for {self.oldest:.1f} s")
+        ahead = Clock.unpack(await view.get(keys.CLOCK)).effective / 1e6 - time.time()
+        if ahead > limits.clock_skew:
+            raise Unavailable(f"the broker's clock is {ahead:.0f} s ahead: effective time would stand still", ahead)
+
+    @property
+    def oldest(self) -> float:
+        """Seconds that the oldest append in flight from this process has been waiting."""
+        return time.monotonic() - next(iter(self._flights.values())) if self._flights else 0.0
+
+    @contextmanager
+    def flight(self) -> Iterator[None]:
+        """Counts an append as in flight."""
+        token = object()
+        self._flights[token] = time.monotonic()
+        try:
+            yield
+        finally:
+            del self._flights[token]
+
+
+class Spaces:
+    """All partitions of all categories. `counts` are the pinned partition counts by category."""
+
+    def __init__(self, stores: Stores, prefix: str, counts: Mapping[str, int]) -> None:
+        self._stores = stores
+        self._prefix = prefix
+        self._counts = dict(counts)
+        self._open: dict[tuple[str, int], Space] = {}
+
+    @property
+    def categories(self) -> Mapping[str, int]:
+        """Each category's number of partitions."""
+        return self._counts
+
+    def of(self, stream: str) -> Space:
+        """The space that a stream lies in; raises NotFound for an unknown category."""
+        category = stream.partition("/")[0]
+        if category not in self._counts:
+            known = ", ".join(sorted(self._counts)) or "none"
+            raise NotFound(f"there is no category {category!r}; known are: {known}")
+        return self.at(category, partition_of(stream.encode(), self._counts[category]))
+
+    def at(self, category: str, partition: int) -> Space:
+        """The space of a partition by its number."""
+        if (found := self._open.get((category, partition))) is not None:
+            return found
+        place = self.place(category, partition)
+        return self._open.setdefault((category, partition), Space(place, self._stores.open(place.space)))
+
+    def place(self, category: str, partition: int) -> Place:
+        """Where a partition is, without opening its store."""
+        return Place(f"{self._prefix}.{category}", category, partition, self._counts[category])
+
+    def all(self) -> Iterator[Space]:
+        """Every partition of every category."""
+        for category, count in sorted(self._counts.items()):
+            for partition in range(count):
+                yield self.at(category, partition)

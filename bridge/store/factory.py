@@ -1,0 +1,45 @@
+"""From a URL to the stores of an adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from bridge.errors import LighthouseError
+from bridge.settings import Settings
+from bridge.store.contract import Stores
+from bridge.store.lmdb_store import LmdbStores
+from bridge.store.memory import MemoryStores
+
+LMDB_DIRECTORY = "stores"
+KNOWN = "use lmdb, lmdb:///absolute/path or memory"
+
+
+def open_stores(url: str, settings: Settings) -> Stores:
+    """The stores that a URL such as `history_store` names; nothing is opened or written yet.
+
+    Raises LighthouseError for a URL that names none.
+    """
+    adapter = ADAPTERS.get(url.partition(":")[0])
+    if adapter is None:
+        raise LighthouseError(f"{url!r} names no store; {KNOWN}")
+    return adapter(url, settings)
+
+
+def _memory(url: str, _: Settings) -> Stores:
+    if url not in ("memory", "memory:"):
+        raise LighthouseError(f"{url!r} names no store: memory has no place; {KNOWN}")
+    return MemoryStores()
+
+
+def _lmdb(url: str, settings: Settings) -> Stores:
+    if url in ("lmdb", "lmdb:"):
+        return LmdbStores(settings.root / LMDB_DIRECTORY, settings)
+    parts = urlsplit(url)
+    if parts.netloc or not parts.path.startswith("/") or parts.query or parts.fragment:
+        raise LighthouseError(f"{url!r} names no store: lmdb takes an absolute path and nothing else; {KNOWN}")
+    return LmdbStores(Path(unquote(parts.path)), settings)
+
+
+ADAPTERS: dict[str, Callable[[str, Settings], Stores]] = {"memory": _memory, "lmdb": _lmdb}

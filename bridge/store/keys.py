@@ -1,0 +1,92 @@
+"""Where each row lies. Keys sort as their parts do: a tag, length-prefixed names, numbers as 8 bytes big-endian.
+
+| key | row |
+|---|---|
+| `h <stream>` | the stream's head (rows.Head) |
+| `e <stream> <version>` | one event (rows.EventRow) |
+| `a <append id>` | where an append was admitted (rows.AppendRow) |
+| `o <offset> <index>` | stream and version: the admitted order |
+| `t <effective time>` | offset, one a second |
+| `s <decider version> <stream>` | the folded state at the head (rows.StateRow) |
+| `n <decider version> <stream> <version>` | a snapshot, every 100 versions |
+| `k <stream>` | a parked stream, with its error |
+| `m …` | the partition's clock, log identity, last record, rebuild target, reason to stop |
+
+A stream id has at most 255 bytes, so the longest key (snapshot) has 1 + 8 + 1 + 255 + 8 = 273 of LMDB's 511.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+
+_U64 = Struct(">Q")
+_ORDER = Struct(">cQH")
+pack_u64 = _U64.pack
+
+CLOCK = b"m:clock"
+IDENTITY = b"m:identity"
+LAST = b"m:last"
+REBUILD = b"m:rebuild"
+STOPPED = b"m:stopped"
+
+
+def name(text: str) -> bytes:
+    """A name of at most 255 bytes, length-prefixed, so that no name is a prefix of another's key."""
+    raw = text.encode()
+    return bytes((len(raw),)) + raw
+
+
+def head(stream: str) -> bytes:
+    """The key of a stream's head."""
+    return b"h" + name(stream)
+
+
+def events(stream: str) -> bytes:
+    """The prefix of all events of a stream; a version's 8 bytes follow."""
+    return b"e" + name(stream)
+
+
+def event(stream: str, version: int) -> bytes:
+    """The key of one event."""
+    return b"e" + name(stream) + pack_u64(version)
+
+
+def append(append_id: bytes) -> bytes:
+    """The key of an append id (R2)."""
+    return b"a" + append_id
+
+
+def order(offset: int, index: int) -> bytes:
+    """The key of one event in the admitted order."""
+    return _ORDER.pack(b"o", offset, index)
+
+
+def time(effective: int) -> bytes:
+    """The key of an effective time in microseconds."""
+    return b"t" + pack_u64(effective)
+
+
+def state(version: int, stream: str) -> bytes:
+    """The key of a stream's latest state, folded by this decider version."""
+    return b"s" + pack_u64(version) + name(stream)
+
+
+def snapshots(decider: int, stream: str) -> bytes:
+    """The prefix of all snapshots of a stream by this decider version."""
+    return b"n" + pack_u64(decider) + name(stream)
+
+
+def snapshot(decider: int, stream: str, version: int) -> bytes:
+    """The key of the snapshot that holds the state after this version's event."""
+    return snapshots(decider, stream) + pack_u64(version)
+
+
+def parked(stream: str) -> bytes:
+    """The key of a parked stream's record."""
+    return b"k" + name(stream)
+
+
+def after(prefix: bytes) -> bytes | None:
+    """The first key behind every key with this prefix, or None where there is none (all bytes 0xff)."""
+    trimmed = prefix.rstrip(b"\xff")
+    return trimmed[:-1] + bytes((trimmed[-1] + 1,)) if trimmed else None

@@ -1,0 +1,107 @@
+"""Waiting for a position: a heap of waiters a space, and one poller a process for all spaces with waiters (P6)."""
+
+from __future__ import annotations
+
+import asyncio
+from heapq import heapify, heappop, heappush
+from itertools import count
+from typing import Protocol
+
+from bridge.errors import LighthouseError, NotReached
+from bridge.store.contract import Mark
+
+PERIOD = 0.001  # seconds between two looks; the event loop's timers make at most 2 ms of it
+SLACK = 64
+
+
+class Waiters:
+    """The waiters of one space, lowest position first. They belong to one event loop."""
+
+    def __init__(self) -> None:
+        self.live = 0
+        self._heap: list[tuple[int, int, asyncio.Future[Mark | None]]] = []
+        self._number = count()
+
+    async def until(self, position: int, timeout: float) -> Mark | None:
+        """The mark that reached the position, or None after `timeout` seconds."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Mark | None] = loop.create_future()
+        timer = loop.call_later(timeout, _expire, future)
+        heappush(self._heap, (position, next(self._number), future))
+        self.live += 1
+        try:
+            return await future
+        finally:
+            timer.cancel()
+            self.live -= 1
+            self._tidy()
+
+    def reached(self, mark: Mark) -> None:
+        """Wakes everybody whose position this mark has reached."""
+        heap = self._heap
+        while heap and heap[0][0] <= mark.position:
+            future = heappop(heap)[2]
+            if not future.done():
+                future.set_result(mark)
+
+    def fail(self, error: Exception) -> None:
+        """Wakes everybody with an error."""
+        for _, _, future in self._heap:
+            if not future.done():
+                future.set_exception(error)
+        self._heap.clear()
+
+    def _tidy(self) -> None:
+        """Waiters that have left stay in the heap until they outnumber the others."""
+        if len(self._heap) > 2 * self.live + SLACK:
+            self._heap = [entry for entry in self._heap if not entry[2].done()]
+            heapify(self._heap)
+
+
+def _expire(future: asyncio.Future[Mark | None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def not_reached(space: str, position: int, mark: Mark, timeout: float) -> NotReached:
+    """The error of a wait that took too long."""
+    lag = position - mark.position
+    return NotReached(f"{space} is at {mark.position} and did not reach {position} within {timeout:g} s", lag)
+
+
+class Watched(Protocol):
+    """A space as the poller sees it."""
+
+    waiters: Waiters
+
+    async def read_mark(self) -> Mark:
+        """The mark as it is now, whichever process wrote it."""
+
+
+class Poller:
+    """Looks at the marks of the spaces that have waiters; without waiters it does not run at all."""
+
+    def __init__(self) -> None:
+        self._watched: set[Watched] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    def watch(self, space: Watched) -> None:
+        """Looks at the space from now on, until its last waiter has left."""
+        self._watched.add(space)
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._run(), name="store poller")
+
+    async def _run(self) -> None:
+        while self._watched:
+            await asyncio.sleep(PERIOD)
+            for space in tuple(self._watched):
+                await self._look(space)
+
+    async def _look(self, space: Watched) -> None:
+        if not space.waiters.live:
+            self._watched.discard(space)
+            return
+        try:
+            space.waiters.reached(await space.read_mark())
+        except (LighthouseError, OSError) as error:
+            space.waiters.fail(error)

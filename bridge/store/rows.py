@@ -1,0 +1,201 @@
+"""What lies in each row: fixed-size numbers, big-endian, then the variable parts. Times are microseconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from struct import Struct
+
+import msgspec
+
+_HEAD = Struct(">QqqqB")
+_EVENT = Struct(">BQHqqI16sH")
+_APPEND = Struct(">QH16s")
+_ORDER = Struct(">Q")
+_CLOCK = Struct(">qq")
+_LAST = Struct(">QiI")
+_TIMES = Struct(">11xqq")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A stream: the version its next event gets, first and last effective time, the running maximum of event time."""
+
+    next: int = 0
+    first: int = 0
+    last: int = 0
+    event_time: int = 0
+    parked: bool = False
+
+    def pack(self) -> bytes:
+        """The row's value."""
+        return _HEAD.pack(self.next, self.first, self.last, self.event_time, self.parked)
+
+    @classmethod
+    def unpack(cls, raw: bytes | None) -> Head:
+        """The head in a row; a stream without one is at version 0."""
+        if raw is None:
+            return EMPTY
+        following, first, last, event_time, parked = _HEAD.unpack(raw)
+        return cls(following, first, last, event_time, bool(parked))
+
+
+EMPTY = Head()
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """One admitted event, undecoded. `raw` marks an event whose append could not be decoded (P4).
+
+    The first event of such an append holds the record's whole value in `event`, the others nothing.
+    """
+
+    offset: int
+    index: int
+    effective: int
+    event_time: int
+    schema: int
+    append: bytes
+    envelope: bytes
+    event: bytes
+    raw: bool = False
+
+    def pack(self) -> bytes:
+        """The row's value."""
+        fixed = _EVENT.pack(
+            self.raw,
+            self.offset,
+            self.index,
+            self.effective,
+            self.event_time,
+            self.schema,
+            self.append,
+            len(self.envelope),
+        )
+        return fixed + self.envelope + self.event
+
+    @classmethod
+    def unpack(cls, row: bytes) -> EventRow:
+        """The event in a row."""
+        raw, offset, index, effective, event_time, schema, append, length = _EVENT.unpack_from(row)
+        split = _EVENT.size + length
+        envelope, event = row[_EVENT.size : split], row[split:]
+        return cls(offset, index, effective, event_time, schema, append, envelope, event, bool(raw))
+
+
+def times(row: bytes) -> tuple[int, int]:
+    """(effective time, event time so far) of an event's row, without unpacking the rest."""
+    effective, event_time = _TIMES.unpack_from(row)
+    return effective, event_time
+
+
+@dataclass(frozen=True, slots=True)
+class AppendRow:
+    """Where an append was admitted, and the hash of its request."""
+
+    stream: str
+    first_version: int
+    count: int
+    request: bytes
+    offset: int
+
+    def pack(self) -> bytes:
+        """The row's value."""
+        fixed = _APPEND.pack(self.first_version, self.count, self.request)
+        return fixed + _ORDER.pack(self.offset) + self.stream.encode()
+
+    @classmethod
+    def unpack(cls, row: bytes) -> AppendRow:
+        """The append in a row."""
+        first, count, request = _APPEND.unpack_from(row)
+        (offset,) = _ORDER.unpack_from(row, _APPEND.size)
+        stream = row[_APPEND.size + _ORDER.size :].decode()
+        return cls(stream, first, count, request, offset)
+
+
+def pack_order(stream: str, version: int) -> bytes:
+    """The row of one event in the admitted order."""
+    return _ORDER.pack(version) + stream.encode()
+
+
+def unpack_order(row: bytes) -> tuple[str, int]:
+    """(stream, version) of one event in the admitted order."""
+    return row[_ORDER.size :].decode(), int(_ORDER.unpack_from(row)[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The partition's effective time, and that of its last admitted event; 0 before the first."""
+
+    effective: int = 0
+    last_event: int = 0
+
+    def pack(self) -> bytes:
+        """The row's value."""
+        return _CLOCK.pack(self.effective, self.last_event)
+
+    @classmethod
+    def unpack(cls, raw: bytes | None) -> Clock:
+        """The clock in a row; at 0 where there is none."""
+        return cls(*_CLOCK.unpack(raw)) if raw is not None else cls()
+
+
+@dataclass(frozen=True, slots=True)
+class Last:
+    """The last record that was applied, by which P1 knows the log again."""
+
+    offset: int
+    leader_epoch: int
+    crc: int
+
+    def pack(self) -> bytes:
+        """The row's value."""
+        return _LAST.pack(self.offset, self.leader_epoch, self.crc)
+
+    @classmethod
+    def unpack(cls, raw: bytes) -> Last:
+        """The record's marks in a row."""
+        return cls(*_LAST.unpack(raw))
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """The log that a space is the history of: Kafka's cluster id and topic id, and the pinned partition count."""
+
+    cluster: str
+    topic: str
+    partitions: int
+
+    def pack(self) -> bytes:
+        """The row's value."""
+        return msgspec.msgpack.encode(self)
+
+    @classmethod
+    def unpack(cls, raw: bytes) -> Identity:
+        """The identity in a row."""
+        return msgspec.msgpack.decode(raw, type=cls)
+
+
+class ParkedRow(msgspec.Struct, frozen=True):
+    """Why a stream is parked: the version it stopped at, the error as a sentence, and its traceback."""
+
+    version: int
+    error: str
+    traceback: str = ""
+
+    def pack(self) -> bytes:
+        """The row's value."""
+        return msgspec.msgpack.encode(self)
+
+    @classmethod
+    def unpack(cls, raw: bytes) -> ParkedRow:
+        """The reason in a row."""
+        return msgspec.msgpack.decode(raw, type=cls)
+
+
+def pack_state(version: int, state: bytes) -> bytes:
+    """A folded state after the event of this version."""
+    return _ORDER.pack(version) + state
+
+
+def unpack_state(row: bytes) -> tuple[int, bytes]:
+    """(version, encoded state)."""
+    return int(_ORDER.unpack_from(row)[0]), row[_ORDER.size :]

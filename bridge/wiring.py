@@ -1,0 +1,119 @@
+"""The composition root: the one place where settings become objects."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from bridge.application import Catalog, registered
+from bridge.cache import StateCache
+from bridge.errors import LighthouseError
+from bridge.handle import Handler, Log, Rules
+from bridge.history.reader import History
+from bridge.local.addresses import located
+from bridge.log import kafka
+from bridge.log.producer import Producer
+from bridge.log.readers import Reader
+from bridge.log.registry import Registry
+from bridge.log.schemas import Schemas
+from bridge.log.topics import TopicFacts, Topics
+from bridge.settings import Settings
+from bridge.spaces import Limits, Spaces
+from bridge.store.contract import Stores
+from bridge.store.factory import open_stores
+from bridge.store.rows import Identity
+from bridge.ticks import Ticker
+from bridge.typed import Typed
+
+REGISTRY_TIMEOUT_OF_OWNERS = 1.0
+"""Seconds: an owner that waits for the registry serves no other partition meanwhile."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """What every process of the platform has: settings, applications, topics, registry, schemas."""
+
+    settings: Settings
+    catalog: Catalog
+    topics: Topics
+    registry: Registry
+    schemas: Schemas
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A process that reads and writes: the base, its stores, the write side and the read side."""
+
+    base: Base
+    facts: dict[str, TopicFacts]
+    stores: Stores
+    spaces: Spaces
+    producer: Producer
+    ticker: Ticker
+    reader: Reader
+    handler: Handler
+    history: History
+
+
+@asynccontextmanager
+async def open_base(settings: Settings, registry_timeout: float | None = None) -> AsyncIterator[Base]:
+    """Clients for Kafka and the registry; nothing is connected yet."""
+    settings = located(settings)
+    catalog = registered()
+    registry = Registry(settings.registry_url, registry_timeout or settings.registry_timeout)
+    schemas = Schemas(registry, catalog.schemas, settings.topic_prefix)
+    try:
+        yield Base(settings, catalog, Topics(settings), registry, schemas)
+    finally:
+        await registry.close()
+
+
+@asynccontextmanager
+async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
+    """Everything that reads and writes need. Raises Unavailable, or LighthouseError where a topic is missing."""
+    async with AsyncExitStack() as stack:
+        base = await stack.enter_async_context(open_base(settings))
+        settings = base.settings
+        facts = await category_facts(base)
+        stores = open_stores(settings.history_store, settings)
+        stack.push_async_callback(stores.close)
+        producer = Producer(kafka.producer(settings))
+        stack.push_async_callback(producer.close, settings.deadline)
+        reader = Reader(settings, settings.deadline / 2)
+        stack.push_async_callback(reader.close)
+        spaces = Spaces(stores, settings.topic_prefix, {name: fact.partitions for name, fact in facts.items()})
+        typed = {name: Typed(decider) for name, decider in base.catalog.deciders.items()}
+        log = Log(base.schemas, producer, reader.end)
+        handler = Handler(log, spaces, typed, state_cache(settings), rules(settings))
+        ticker = Ticker(producer)
+        history = History(base.schemas, spaces, typed, ticker, settings.clock_skew)
+        yield Platform(base, facts, stores, spaces, producer, ticker, reader, handler, history)
+
+
+def rules(settings: Settings) -> Rules:
+    """The write side's limits."""
+    limits = Limits(settings.session, settings.deadline, settings.clock_skew)
+    return Rules(limits, settings.in_flight, settings.decide_attempts)
+
+
+def state_cache(settings: Settings) -> StateCache:
+    """Folded states in memory."""
+    return StateCache(settings.state_cache, settings.state_cache_mb * 1024 * 1024)
+
+
+async def category_facts(base: Base) -> dict[str, TopicFacts]:
+    """Each category's topic as it is; raises LighthouseError naming the topics that are missing."""
+    names = {base.topics.name(category): category for category in base.catalog.categories}
+    facts = await base.topics.facts(list(names))
+    missing = sorted(names.keys() - facts.keys())
+    if missing:
+        raise LighthouseError(f"topics are missing: {', '.join(missing)}. Run `lighthouse topics create`")
+    return {names[name]: fact for name, fact in facts.items()}
+
+
+async def identities(base: Base, topics: Sequence[str]) -> dict[str, Identity]:
+    """Who the log is now, by topic (P1)."""
+    cluster, facts = await asyncio.gather(base.topics.cluster_id(), base.topics.facts(topics))
+    return {name: Identity(cluster, fact.topic_id, fact.partitions) for name, fact in facts.items()}

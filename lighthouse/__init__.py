@@ -1,0 +1,1 @@
+"""The application on the platform: projects, and what agents may do to them."""

@@ -1,0 +1,24 @@
+"""What the Lighthouse registers with the platform (entry point `lighthouse.applications`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bridge.application import Application, Bookmark
+from lighthouse.project import project
+
+
+def _commands() -> Any:
+    from lighthouse.commands import commands
+
+    return commands
+
+
+application = Application(
+    name="lighthouse",
+    schemas=Path(__file__).parent.parent / "schemas",
+    deciders=(project,),
+    bookmarks=(Bookmark("project", "commit", "CommitRecorded", "sha"),),
+    commands=_commands,
+)

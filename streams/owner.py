@@ -1,0 +1,233 @@
+"""The owner of one partition: opens its space (P1), applies its batches (P3-P6), beats, unparks.
+
+Everything that can go wrong with one partition ends here, so that all others go on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from bridge.cache import StateCache
+from bridge.errors import Fenced, ForeignLog, Parked, SchemaError, Undecodable
+from bridge.history.state import Folded, state_at
+from bridge.log.avro import Decoded, decode
+from bridge.log.record import AppendRecord, Parsed, Place, Record, parse
+from bridge.log.schemas import Schemas
+from bridge.store import keys
+from bridge.store.contract import Mark, Store, View, Writes
+from bridge.store.rows import Clock, Head, Identity, Last, ParkedRow
+from bridge.typed import Typed
+from streams.apply import After, Before, Decode, apply, mark_of, named
+from streams.unpark import unpark
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Counts:
+    """What an owner has done since it opened, for `streams status`."""
+
+    records: int = 0
+    batches: int = 0
+    verdicts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Code:
+    """What a partition is folded with: the schemas, the category's decider if it has one, the state cache."""
+
+    schemas: Schemas
+    typed: Typed | None
+    states: StateCache
+
+
+@dataclass(frozen=True, slots=True)
+class LogEnds:
+    """The log as P1 found it: who it is, and the offsets of its first record and of the next to come."""
+
+    identity: Identity
+    low: int
+    high: int
+
+
+class Owner:
+    """One partition under one owner epoch. Its methods are called one after the other, never at once."""
+
+    def __init__(self, place: Place, store: Store, code: Code) -> None:
+        self.place = place
+        self.counts = Counts()
+        self.clock = Clock()
+        self.parked: set[str] = set()
+        self._store = store
+        self._code = code
+        self._mark = Mark(0, 0, -1)
+        self._expect: Last | None = None
+        self._seen_event = time.monotonic()
+
+    @property
+    def mark(self) -> Mark:
+        """The mark of this owner's last commit."""
+        return self._mark
+
+    @property
+    def start(self) -> int:
+        """Where to consume from: the last record applied, which is read again to know the log, or the beginning."""
+        return self._expect.offset if self._expect is not None else max(self._mark.position, 0)
+
+    async def open(self, ends: LogEnds) -> None:
+        """P1: takes the space over and checks that its log is this one. Raises ForeignLog with the space stopped."""
+        self._mark = await self._store.own()
+        async with self._store.view() as view:
+            known = await view.get(keys.IDENTITY)
+            last = await view.get(keys.LAST)
+            stopped = await view.get(keys.STOPPED)
+            self.clock = Clock.unpack(await view.get(keys.CLOCK))
+            self.parked = await _parked_streams(view)
+        if known is None or self._mark.position < 0:
+            await self._begin(ends)
+            return
+        self._expect = Last.unpack(last) if last is not None else None
+        await self._recognise(Identity.unpack(known), ends)
+        if stopped is not None:
+            self._mark = await self._store.commit(self._mark, self._mark.position, Writes(deletes={keys.STOPPED}))
+
+    async def _begin(self, ends: LogEnds) -> None:
+        """An empty space: it answers nothing until it has passed the log's end as it is now."""
+        if ends.low > 0:
+            await self.stop(f"the log of {self.place.space} begins at offset {ends.low}: older records are gone")
+        writes = Writes()
+        writes.put(keys.IDENTITY, ends.identity.pack())
+        writes.put(keys.REBUILD, keys.pack_u64(ends.high))
+        self._mark = await self._store.commit(self._mark, 0, writes)
+
+    async def _recognise(self, known: Identity, ends: LogEnds) -> None:
+        if known != ends.identity:
+            await self.stop(f"{self.place.space} is the history of {known}, but the log is {ends.identity}")
+        if self._mark.position > ends.high:
+            await self.stop(f"{self.place.space} is at {self._mark.position}, but the log ends at {ends.high}")
+
+    async def stop(self, reason: str) -> None:
+        """Leaves the reason in the space, where readers find it, and raises ForeignLog with it."""
+        writes = Writes()
+        writes.put(keys.STOPPED, reason.encode())
+        self._mark = await self._store.commit(self._mark, self._mark.position, writes)
+        raise ForeignLog(reason)
+
+    async def take(self, records: Sequence[Record]) -> After | None:
+        """P3-P6 for records in offset order. Raises RegistryAway (hold the batch), Fenced, ForeignLog."""
+        fresh = await self._unseen(records)
+        if not fresh:
+            return None
+        parsed = [(record, parse(record, self.place)) for record in fresh]
+        async with self._store.view() as view:
+            before = await self._before(view, parsed)
+        unknown = await self._code.schemas.fetch(p.schema for _, p in parsed if isinstance(p, AppendRecord))
+        after = apply(parsed, before, self._decoder(unknown), self._code.typed)
+        await self._commit(after)
+        self._count(after, len(fresh))
+        return after
+
+    async def _unseen(self, records: Sequence[Record]) -> list[Record]:
+        """The records that are to be applied. The first one read after P1 must be the last one applied."""
+        if self._expect is not None and records:
+            if mark_of(records[0]) != self._expect:
+                await self.stop(
+                    f"{self.place.space} has applied {self._expect}, but the log holds {mark_of(records[0])} there"
+                )
+            self._expect = None
+        fresh = [record for record in records if record.offset >= self._mark.position]
+        if fresh and fresh[0].offset != self._mark.position:
+            await self.stop(f"{self.place.space} is at {self._mark.position}, the next record at {fresh[0].offset}")
+        return fresh
+
+    async def _before(self, view: View, parsed: Sequence[tuple[Record, Parsed]]) -> Before:
+        streams = named(parsed)
+        appends = [append.append for found in streams.values() for append in found]
+        values = await view.get_many([*map(keys.head, streams), *map(keys.append, appends)])
+        before = Before(clock=self.clock)
+        before.heads = {stream: Head.unpack(raw) for stream, raw in zip(streams, values, strict=False)}
+        known = zip(appends, values[len(streams) :], strict=True)
+        before.seen = {append for append, raw in known if raw is not None}
+        for stream, head in before.heads.items():
+            await self._stand(view, before, stream, head)
+        return before
+
+    async def _stand(self, view: View, before: Before, stream: str, head: Head) -> None:
+        """Where a stream's fold stands: its state at the head, or why it is parked."""
+        if head.parked:
+            before.stuck.add(stream)
+        elif self._code.typed is not None and head.next:
+            try:
+                before.states[stream] = await self._state(view, self._code.typed, stream, head)
+            except Parked as error:
+                before.failing[stream] = ParkedRow(error.version, str(error))
+
+    async def _state(self, view: View, typed: Typed, stream: str, head: Head) -> Folded:
+        cached = self._code.states.get(stream)
+        if cached is not None and cached[0] == head.next - 1:
+            return cached
+        return head.next - 1, await state_at(view, self._code.schemas, typed, stream, head.next - 1)
+
+    def _decoder(self, unknown: dict[int, SchemaError]) -> Decode:
+        schemas = self._code.schemas
+
+        def read(append: AppendRecord) -> Decoded:
+            schema = schemas.known(append.schema)
+            if schema is None:
+                raise Undecodable(str(unknown.get(append.schema, f"schema {append.schema} is not known")))
+            return decode(schema, append.value, append.count)
+
+        return read
+
+    async def _commit(self, after: After) -> None:
+        """P5 and P6. The states are kept in memory only once the commit has succeeded."""
+        try:
+            self._mark = await self._store.commit(self._mark, after.position, after.writes)
+        except Fenced:
+            self._code.states.clear()
+            raise
+        self._code.states.put_all(after.states)
+        for stream, why in after.parked.items():
+            log.warning("stream parked", stream=stream, version=why.version, error=why.error)
+        self.parked |= after.parked.keys()
+        if after.clock.last_event != self.clock.last_event:
+            self._seen_event = time.monotonic()
+        self.clock = after.clock
+
+    def _count(self, after: After, records: int) -> None:
+        self.counts.records += records
+        self.counts.batches += 1
+        for verdict, number in after.verdicts.items():
+            self.counts.verdicts[verdict.value] = self.counts.verdicts.get(verdict.value, 0) + number
+
+    @property
+    def wants_tick(self) -> bool:
+        """P7: effective time stands on the last event, and that is a second old."""
+        waiting = self.clock.last_event and self.clock.effective <= self.clock.last_event
+        return bool(waiting) and time.monotonic() - self._seen_event >= 1.0
+
+    async def beat(self) -> None:
+        """Says that this owner lives. Raises Fenced."""
+        await self._store.beat(self._mark)
+
+    async def unpark(self) -> None:
+        """Takes each parked stream on by one slice. Raises RegistryAway, Fenced."""
+        for stream in sorted(self.parked):
+            async with self._store.view() as view:
+                writes = await unpark(view, self._code.schemas, self._code.typed, stream)
+            if writes is None:
+                continue
+            self._mark = await self._store.commit(self._mark, self._mark.position, writes)
+            self._code.states.drop(stream)
+            if keys.parked(stream) in writes.deletes:
+                self.parked.discard(stream)
+                log.info("stream unparked", stream=stream)
+
+
+async def _parked_streams(view: View) -> set[str]:
+    found = await view.scan(b"k", limit=100_000)
+    return {key[2:].decode() for key, _ in found}

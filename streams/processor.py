@@ -1,0 +1,244 @@
+"""The processor: one member of the group, the owners of its partitions, and the loop that feeds them (P1-P7)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+from confluent_kafka import KafkaException
+
+from bridge.errors import Fenced, ForeignLog, LighthouseError
+from bridge.log.record import Place, Record
+from bridge.log.registry import RegistryAway
+from bridge.settings import Settings
+from bridge.store.contract import Stores
+from bridge.store.rows import Identity
+from streams.owner import Code, LogEnds, Owner
+from streams.source import Batches, Callbacks, Partition, Source
+
+log = structlog.get_logger()
+
+POLL = 0.1
+"""Seconds that P2 waits for a first record: the grain of beats, ticks and the reaction to a stop."""
+
+P1_TIMEOUT = 30.0
+BEAT = 1.0
+HELD = 0.5
+"""Seconds between two attempts to apply a batch that waits for the registry."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a processor is made of: how to place a partition, its code, its log's identity, and its side doors.
+
+    `tick` writes a tick to a partition. `step` is called at each step of the protocol with its name; the fault tests
+    end or stop the process there.
+    """
+
+    settings: Settings
+    stores: Stores
+    place: Callable[[Partition], Place]
+    code: Callable[[str], Code]
+    identify: Callable[[Sequence[str]], Awaitable[dict[str, Identity]]]
+    tick: Callable[[Place], None]
+    step: Callable[[str], None] = lambda _: None
+
+
+class Processor:
+    """Runs until its stop event is set; then leaves the group and closes its spaces."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.owners: dict[Partition, Owner] = {}
+        self._parts = parts
+        self._held: dict[Partition, list[Record]] = {}
+        self._again: dict[Partition, float] = {}
+        self._ticked: dict[Partition, float] = {}
+        self._beaten = 0.0
+        self._retry = 0.0
+        self._unparked = time.monotonic()
+        self._source: Source | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def run(self, config: dict[str, object], topics: Sequence[str], stop: asyncio.Event) -> None:
+        """Consumes the topics until `stop` is set. `config` is the consumer's."""
+        self._loop = asyncio.get_running_loop()
+        self._source = Source(config, topics, Callbacks(self._assigned, self._revoked))
+        try:
+            while not stop.is_set():
+                await self._round(self._source)
+        finally:
+            await asyncio.to_thread(self._source.close)
+
+    async def _round(self, source: Source) -> None:
+        batches = await asyncio.to_thread(source.poll, self._parts.settings.batch_records, POLL)
+        if batches:
+            self._parts.step("P2")
+        await self._apply(batches)
+        await self._lost(source)
+        await self._upkeep(source)
+
+    # P1, in the polling thread: the group waits for the answer.
+
+    def _assigned(self, partitions: Sequence[Partition]) -> dict[Partition, int | None]:
+        assert self._loop is not None
+        assert self._source is not None
+        source = self._source
+        try:
+            ends = {part: source.ends(part, P1_TIMEOUT / 4) for part in partitions}
+            opened = asyncio.run_coroutine_threadsafe(self._open_all(ends), self._loop)
+            return opened.result(P1_TIMEOUT)
+        except (KafkaException, LighthouseError, TimeoutError) as error:
+            log.warning("partitions not opened", partitions=list(partitions), error=str(error))
+            self._again |= dict.fromkeys(partitions, time.monotonic() + self._parts.settings.session)
+            return dict.fromkeys(partitions)
+
+    def _revoked(self, partitions: Sequence[Partition]) -> None:
+        self._parts.step("revoke")
+        for part in partitions:
+            self._forget(part)
+        log.info("partitions revoked", partitions=[f"{topic}-{number}" for topic, number in partitions])
+
+    def _forget(self, part: Partition) -> None:
+        self.owners.pop(part, None)
+        self._held.pop(part, None)
+        self._again.pop(part, None)
+
+    async def _open_all(self, ends: dict[Partition, tuple[int, int]]) -> dict[Partition, int | None]:
+        identities = await self._parts.identify(sorted({topic for topic, _ in ends}))
+        opened = await asyncio.gather(
+            *(self._open(part, LogEnds(identities[part[0]], *bounds)) for part, bounds in ends.items())
+        )
+        log.info("partitions assigned", partitions=[f"{topic}-{number}" for topic, number in ends])
+        return dict(zip(ends, opened, strict=True))
+
+    async def _open(self, part: Partition, ends: LogEnds) -> int | None:
+        """P1 for one partition; answers where to start, None where it cannot be opened. A foreign log stays so."""
+        place = self._parts.place(part)
+        try:
+            owner = Owner(place, self._parts.stores.open(place.space), self._parts.code(place.category))
+            await owner.open(ends)
+        except ForeignLog as error:
+            log.error("partition stopped", partition=place.space, error=str(error))
+            return None
+        except LighthouseError as error:
+            log.warning("partition not opened", partition=place.space, error=str(error))
+            self._again[part] = time.monotonic() + self._parts.settings.session
+            return None
+        self.owners[part] = owner
+        return owner.start
+
+    # P3-P6
+
+    async def _apply(self, batches: Batches) -> None:
+        for part, records in batches.items():
+            if part in self._held:
+                self._held[part].extend(records)
+            elif part in self.owners:
+                await self._take(part, records)
+
+    async def _take(self, part: Partition, records: list[Record]) -> None:
+        owner = self.owners[part]
+        try:
+            self._parts.step("P5")
+            await owner.take(records)
+            self._parts.step("P6")
+        except RegistryAway as error:
+            self._hold(part, records, error)
+        except Fenced as error:
+            self._fenced(part, error)
+        except ForeignLog as error:
+            log.error("partition stopped", partition=owner.place.space, error=str(error))
+            self._close(part)
+
+    def _hold(self, part: Partition, records: list[Record], error: RegistryAway) -> None:
+        """P4: a registry that cannot be reached holds the batch; the partition is not fetched meanwhile."""
+        if part not in self._held:
+            log.warning("batch held", partition=part, records=len(records), error=str(error))
+        self._held[part] = records
+        assert self._source is not None
+        self._source.pause(part)
+
+    def _fenced(self, part: Partition, error: Fenced) -> None:
+        """P5: the work is dropped; if the partition is still ours after a session's time, P1 is done again."""
+        log.warning("fenced", partition=part, error=str(error))
+        self._close(part)
+        self._again[part] = time.monotonic() + self._parts.settings.session
+
+    def _close(self, part: Partition) -> None:
+        self._forget(part)
+        if self._source is not None:
+            self._source.pause(part)
+
+    async def _lost(self, source: Source) -> None:
+        """Partitions whose log does not hold the position any more: another log under the same name."""
+        while source.lost:
+            part, error = source.lost.popitem()
+            if part in self.owners:
+                try:
+                    await self.owners[part].stop(str(error))
+                except LighthouseError as stopped:
+                    log.error("partition stopped", partition=part, error=str(stopped))
+            self._close(part)
+
+    # Between batches
+
+    async def _upkeep(self, source: Source) -> None:
+        now = time.monotonic()
+        if now - self._beaten >= BEAT:
+            self._beaten = now
+            await self._beat()
+        for part in [part for part, due in self._again.items() if due <= now]:
+            await self._reopen(source, part)
+        await self._retry_held(source, now)
+        self._tick(now)
+        if now - self._unparked >= self._parts.settings.unpark_every:
+            self._unparked = now
+            await self._unpark()
+
+    async def _beat(self) -> None:
+        for part, owner in list(self.owners.items()):
+            try:
+                await owner.beat()
+            except Fenced as error:
+                self._fenced(part, error)
+
+    async def _reopen(self, source: Source, part: Partition) -> None:
+        self._again.pop(part, None)
+        try:
+            bounds = await asyncio.to_thread(source.ends, part, P1_TIMEOUT / 4)
+            start = (await self._open_all({part: bounds}))[part]
+        except (KafkaException, LighthouseError) as error:
+            log.warning("partition not opened", partition=part, error=str(error))
+            self._again[part] = time.monotonic() + self._parts.settings.session
+            return
+        if start is not None:
+            source.resume(part, start)
+
+    async def _retry_held(self, source: Source, now: float) -> None:
+        if now < self._retry:
+            return
+        self._retry = now + HELD
+        for part in list(self._held):
+            records = self._held.pop(part)
+            await self._take(part, records)
+            if part in self.owners and part not in self._held:
+                source.resume(part, self.owners[part].mark.position)
+
+    def _tick(self, now: float) -> None:
+        """P7, at most one a second a partition."""
+        for part, owner in self.owners.items():
+            if owner.wants_tick and now - self._ticked.get(part, 0.0) >= 1.0:
+                self._ticked[part] = now
+                self._parts.tick(owner.place)
+
+    async def _unpark(self) -> None:
+        for part, owner in list(self.owners.items()):
+            try:
+                await owner.unpark()
+            except RegistryAway as error:
+                log.warning("not unparked", partition=part, error=str(error))
+            except Fenced as error:
+                self._fenced(part, error)

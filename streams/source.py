@@ -1,0 +1,120 @@
+"""The log as the processor reads it: a thin edge around confluent-kafka's consumer (P1's assignment and P2).
+
+All methods run in the one thread that polls; the callbacks, too, since the client calls them from within `poll`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from bridge.errors import ForeignLog
+from bridge.log.record import Record
+
+log = structlog.get_logger()
+
+Partition = tuple[str, int]
+"""A topic and a partition's number."""
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """What the group tells: partitions given, answered with where to start in each, and partitions taken away.
+
+    A partition answered with None stays assigned and paused.
+    """
+
+    assigned: Callable[[Sequence[Partition]], dict[Partition, int | None]]
+    revoked: Callable[[Sequence[Partition]], None]
+
+
+Batches = dict[Partition, list[Record]]
+
+
+class Source:
+    """One member of the processors' group."""
+
+    def __init__(self, config: dict[str, object], topics: Sequence[str], callbacks: Callbacks) -> None:
+        self._consumer = Consumer(config)
+        self._callbacks = callbacks
+        self.lost: dict[Partition, ForeignLog] = {}
+        self._consumer.subscribe(list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
+
+    def poll(self, most: int, timeout: float) -> Batches:
+        """At most `most` records, by partition, in offset order; waits up to `timeout` seconds for the first."""
+        first = self._consumer.poll(timeout)
+        if first is None:
+            return {}
+        batches: Batches = {}
+        self._sort(first, batches)
+        for message in self._consumer.consume(most - 1, 0) if most > 1 else ():
+            self._sort(message, batches)
+        return batches
+
+    def _sort(self, message: Message, batches: Batches) -> None:
+        error = message.error()
+        if error is not None:
+            self._fault(message, error)
+            return
+        batches.setdefault((message.topic() or "", message.partition() or 0), []).append(record_of(message))
+
+    def _fault(self, message: Message, error: KafkaError) -> None:
+        """A broker that is away is tried again by the client; an offset that is gone means another log (P1)."""
+        if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+            where = (message.topic() or "", message.partition() or 0)
+            self.lost[where] = ForeignLog(f"{where[0]}-{where[1]} does not hold the offset to go on from: {error}")
+        else:
+            log.warning("kafka", error=str(error))
+
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        starts = self._callbacks.assigned([(part.topic, part.partition) for part in partitions])
+        offsets = {where: OFFSET_END if start is None else start for where, start in starts.items()}
+        consumer.incremental_assign([TopicPartition(*where, offset) for where, offset in offsets.items()])
+        for where, start in starts.items():
+            if start is None:
+                self.pause(where)
+
+    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._callbacks.revoked([(part.topic, part.partition) for part in partitions])
+        mine = {(part.topic, part.partition) for part in consumer.assignment()}
+        consumer.incremental_unassign([part for part in partitions if (part.topic, part.partition) in mine])
+
+    def pause(self, partition: Partition) -> None:
+        """Stops fetching a partition whose batch is held."""
+        self._quietly(self._consumer.pause, [TopicPartition(*partition)])
+
+    def resume(self, partition: Partition, offset: int) -> None:
+        """Goes on fetching from an offset."""
+        self._quietly(self._consumer.seek, TopicPartition(*partition, offset))
+        self._quietly(self._consumer.resume, [TopicPartition(*partition)])
+
+    def _quietly(self, call: Callable[..., object], argument: object) -> None:
+        """A partition may have been revoked meanwhile; then there is nothing to pause or to resume."""
+        try:
+            call(argument)
+        except KafkaException as error:
+            log.info("partition not assigned any more", error=str(error))
+
+    def ends(self, partition: Partition, timeout: float) -> tuple[int, int]:
+        """The offsets of the partition's first record and of the next to come, as the broker says now."""
+        low, high = self._consumer.get_watermark_offsets(TopicPartition(*partition), timeout=timeout)
+        return low, high
+
+    def close(self) -> None:
+        """Leaves the group at once; the callbacks are called for what was assigned."""
+        self._consumer.close()
+
+
+def record_of(message: Message) -> Record:
+    """A consumed message as a Record; Kafka's milliseconds become microseconds."""
+    return Record(
+        message.offset() or 0,
+        message.key(),  # type: ignore[arg-type]
+        message.value(),
+        message.headers() or (),  # type: ignore[arg-type]
+        message.timestamp()[1] * 1000,
+        message.leader_epoch() if message.leader_epoch() is not None else -1,  # type: ignore[arg-type]
+    )

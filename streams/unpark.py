@@ -1,0 +1,145 @@
+"""Unparking a stream (P4): its raw rows are decoded again and its state is folded on, in slices of bounded size.
+
+What a slice writes is what a clean rebuild would have written, so I4 holds again as soon as the stream is free.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bridge.errors import SchemaError, Undecodable
+from bridge.history.events import Range, head_of, parked_at, rows
+from bridge.history.state import EVERY, state_at
+from bridge.log.avro import Slice, decode, read_envelope, read_event
+from bridge.log.schemas import Schemas
+from bridge.store import keys
+from bridge.store.contract import View, Writes
+from bridge.store.rows import EventRow, Head, ParkedRow, pack_state, times
+from bridge.typed import Typed
+
+SLICE = 2_000
+
+Ready = tuple[int, EventRow, Slice]
+"""A version, its row as it should be, and its event."""
+
+
+@dataclass(slots=True)
+class _Fold:
+    """What a slice has reached: event time so far, state, and the row of the error that stops it."""
+
+    event_time: int
+    state: Any
+    version: int
+    stopped: ParkedRow | None = None
+
+
+async def unpark(view: View, schemas: Schemas, typed: Typed | None, stream: str) -> Writes | None:
+    """The writes that take a parked stream on by one slice, or None when nothing has changed for it.
+
+    Raises RegistryAway. A stream whose last slice this is loses its parked row; others keep one that says where.
+    """
+    why = await parked_at(view, stream)
+    if why is None:
+        return None
+    head = await head_of(view, stream)
+    fold = await _base(view, schemas, typed, stream, why.version)
+    writes = Writes()
+    async for group in _groups(view, schemas, stream, fold, Range(why.version, head.next, SLICE)):
+        for ready in group:
+            _take(writes, typed, stream, fold, ready)
+        if fold.stopped:
+            break
+    if fold.version < why.version and fold.stopped and fold.stopped.error == why.error:
+        return None
+    return _finish(writes, typed, stream, head, fold)
+
+
+async def _base(view: View, schemas: Schemas, typed: Typed | None, stream: str, version: int) -> _Fold:
+    """The fold right before the version at which the stream is parked."""
+    before = await view.get(keys.event(stream, version - 1)) if version else None
+    event_time = times(before)[1] if before is not None else 0
+    state: Any = None
+    if typed is not None:
+        state = await state_at(view, schemas, typed, stream, version - 1) if version else typed.decider.initial
+    return _Fold(event_time, state, version - 1)
+
+
+async def _groups(view: View, schemas: Schemas, stream: str, fold: _Fold, span: Range) -> AsyncIterator[list[Ready]]:
+    """The appends of a range, decoded; ends, with `fold.stopped` set, at one that still cannot be."""
+    found = _whole(await rows(view, stream, span), span)
+    place = 0
+    while place < len(found):
+        version, _ = found[place]
+        count = _append_size(found, place)
+        try:
+            group = await _decoded(schemas, [row for _, row in found[place : place + count]])
+        except (SchemaError, Undecodable) as error:
+            fold.stopped = ParkedRow(version, str(error))
+            return
+        yield [(version + index, row, event) for index, (row, event) in enumerate(group)]
+        place += count
+
+
+def _whole(found: list[tuple[int, EventRow]], span: Range) -> list[tuple[int, EventRow]]:
+    """The rows without the last append where the limit may have cut it; an append is shorter than a slice."""
+    if len(found) < span.limit:
+        return found
+    last = found[-1][1].offset
+    return [(version, row) for version, row in found if row.offset != last]
+
+
+def _append_size(found: list[tuple[int, EventRow]], place: int) -> int:
+    """How many of the rows from `place` on belong to the same append."""
+    offset = found[place][1].offset
+    end = place
+    while end < len(found) and found[end][1].offset == offset:
+        end += 1
+    return end - place
+
+
+async def _decoded(schemas: Schemas, group: list[EventRow]) -> list[tuple[EventRow, Slice]]:
+    """The rows of one append, decoded; raises SchemaError, Undecodable, RegistryAway."""
+    schema = await schemas.reader(group[0].schema)
+    if not group[0].raw:
+        return [(row, read_event(schema, row.event)) for row in group]
+    value = decode(schema, group[0].event, len(group))
+    ready = [replace(row, raw=False, envelope=value.envelope_raw) for row in group]
+    return [(replace(row, event=event.raw), event) for row, event in zip(ready, value.events, strict=True)]
+
+
+def _take(writes: Writes, typed: Typed | None, stream: str, fold: _Fold, ready: Ready) -> None:
+    version, row, event = ready
+    said = read_envelope(row.envelope).time
+    fold.event_time = max(fold.event_time, said) if version else said
+    writes.put(keys.event(stream, version), replace(row, event_time=fold.event_time).pack())
+    if typed is not None and fold.stopped is None:
+        _evolve(writes, typed, stream, fold, (version, event))
+    if fold.stopped is None:
+        fold.version = version
+
+
+def _evolve(writes: Writes, typed: Typed, stream: str, fold: _Fold, ready: tuple[int, Slice]) -> None:
+    version, event = ready
+    try:
+        fold.state = typed.evolve(fold.state, event.branch.type, event.data)
+    except Exception as error:  # the application's code: whatever it raises keeps the stream parked
+        fold.stopped = ParkedRow(version, f"{type(error).__name__}: {error}", traceback.format_exc())
+        return
+    if (version + 1) % EVERY == 0:
+        writes.put(keys.snapshot(typed.version, stream, version), pack_state(version, typed.encode(fold.state)))
+
+
+def _finish(writes: Writes, typed: Typed | None, stream: str, head: Head, fold: _Fold) -> Writes:
+    free = fold.stopped is None and fold.version == head.next - 1
+    if free:
+        writes.delete(keys.parked(stream))
+        writes.put(keys.head(stream), replace(head, parked=False, event_time=fold.event_time).pack())
+    else:
+        why = fold.stopped or ParkedRow(fold.version + 1, "being folded again")
+        writes.put(keys.parked(stream), why.pack())
+    if typed is not None and fold.version >= 0:
+        writes.put(keys.state(typed.version, stream), pack_state(fold.version, typed.encode(fold.state)))
+    return writes
