@@ -6,8 +6,9 @@ Beside what msgspec knows (dataclasses, Structs, enums, datetimes, bytes, contai
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from functools import lru_cache
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import msgspec
 from immutables import Map
@@ -22,7 +23,7 @@ def encode(state: Any) -> bytes:
 
 def decode(raw: bytes, type_: type[Any]) -> Any:
     """The state from its bytes. Raises msgspec.ValidationError when they are not of this type."""
-    return _decoder(type_).decode(raw)
+    return _decoder(cast(Hashable, type_)).decode(raw)
 
 
 def plain(state: Any) -> Any:
@@ -31,8 +32,8 @@ def plain(state: Any) -> Any:
 
 
 @lru_cache(maxsize=256)
-def _decoder(type_: Any) -> msgspec.msgpack.Decoder[Any]:
-    return msgspec.msgpack.Decoder(type_, dec_hook=decode_other)
+def _decoder(type_: Hashable) -> msgspec.msgpack.Decoder[Any]:
+    return msgspec.msgpack.Decoder(cast(Any, type_), dec_hook=decode_other)
 
 
 def encode_other(value: Any) -> Any:

@@ -1,65 +1,97 @@
-"""One processor as a process: settings become a Processor that runs until SIGINT or SIGTERM."""
+"""Processors and reactors as processes: settings become objects that run until SIGINT or SIGTERM."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 
 from bridge.log import kafka
 from bridge.log.producer import Producer
 from bridge.log.record import Place
+from bridge.log.topics import TopicFacts
 from bridge.settings import Settings
-from bridge.store.contract import Stores
 from bridge.store.factory import open_stores
 from bridge.ticks import Ticker
 from bridge.typed import Typed
 from bridge.wiring import REGISTRY_TIMEOUT_OF_OWNERS, Base, category_facts, identities, open_base, state_cache
+from streams.dead_letters import DeadLetters
 from streams.owner import Code
 from streams.processor import Parts, Processor
 from streams.source import Partition
 
+Step = Callable[[str], None]
 
-async def run(settings: Settings, stop: asyncio.Event, step: Callable[[str], None] = lambda _: None) -> None:
-    """Runs one processor until `stop` is set."""
+
+@dataclass(frozen=True)
+class Scene:
+    """What both roles need: the base, the topics as they are, and a producer."""
+
+    base: Base
+    facts: dict[str, TopicFacts]
+    producer: Producer
+
+    @property
+    def topics(self) -> list[str]:
+        """The raw topics."""
+        return [fact.name for fact in self.facts.values()]
+
+    def place(self, part: Partition) -> Place:
+        """A partition of a raw topic, with its category and the partition count."""
+        topic, number = part
+        category = topic.removeprefix(f"{self.base.settings.topic_prefix}.")
+        return Place(topic, category, number, self.facts[category].partitions)
+
+
+@asynccontextmanager
+async def scene(settings: Settings) -> AsyncIterator[Scene]:
+    """Opens what both roles need. Raises LighthouseError where a topic is missing."""
     async with open_base(settings, REGISTRY_TIMEOUT_OF_OWNERS) as base:
-        settings = base.settings
-        stores = open_stores(settings.history_store, settings)
-        producer = Producer(kafka.producer(settings))
+        facts = await category_facts(base)
+        producer = Producer(kafka.producer(base.settings))
         try:
-            parts = await _parts(base, stores, producer, step)
-            topics = [base.topics.name(category) for category in base.catalog.categories]
-            await Processor(parts).run(kafka.consumer(settings, settings.group), topics, stop)
+            yield Scene(base, facts, producer)
         finally:
             await producer.close(1.0)
+
+
+async def run_processor(settings: Settings, stop: asyncio.Event, step: Step = lambda _: None) -> None:
+    """Runs one processor until `stop` is set; `step` is called at each step of the protocol, for tests."""
+    async with scene(settings) as stage:
+        settings = stage.base.settings
+        stores = open_stores(settings.history_store, settings)
+        states = state_cache(settings)
+        typed = {name: Typed(decider) for name, decider in stage.base.catalog.deciders.items()}
+
+        def code(category: str) -> Code:
+            return Code(stage.base.schemas, typed.get(category), states)
+
+        identify = partial(identities, stage.base)
+        parts = Parts(settings, stores, stage.place, code, identify, Ticker(stage.producer).tick, step)
+        try:
+            await Processor(parts).run(kafka.consumer(settings, settings.group), stage.topics, stop)
+        finally:
             await stores.close()
 
 
-async def _parts(base: Base, stores: Stores, producer: Producer, step: Callable[[str], None]) -> Parts:
-    facts = await category_facts(base)
-    states = state_cache(base.settings)
-    typed = {name: Typed(decider) for name, decider in base.catalog.deciders.items()}
-
-    def place(part: Partition) -> Place:
-        topic, number = part
-        category = topic.removeprefix(f"{base.settings.topic_prefix}.")
-        return Place(topic, category, number, facts[category].partitions)
-
-    def code(category: str) -> Code:
-        return Code(base.schemas, typed.get(category), states)
-
-    return Parts(base.settings, stores, place, code, partial(identities, base), Ticker(producer).tick, step)
+async def run_reactors(settings: Settings, stop: asyncio.Event) -> None:
+    """Runs the reactors until `stop` is set."""
+    async with scene(settings) as stage:
+        settings = stage.base.settings
+        reactor = DeadLetters(stage.base.topics.dead_letters, stage.place, stage.producer)
+        config = kafka.consumer(settings, f"{settings.group}.dead-letters")
+        await reactor.run(config, stage.topics, stop)
 
 
-def stop_on_signals() -> asyncio.Event:
-    """An event that SIGINT and SIGTERM set."""
+ROLES = {"processor": run_processor, "reactors": run_reactors}
+
+
+async def main(settings: Settings, role: str) -> None:
+    """One role in this process, ended by a signal."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
-
-
-async def main(settings: Settings) -> None:
-    """One processor, ended by a signal."""
-    await run(settings, stop_on_signals())
+    await ROLES[role](settings, stop)

@@ -112,7 +112,7 @@ def record_of(message: Message) -> Record:
     """A consumed message as a Record; Kafka's milliseconds become microseconds."""
     return Record(
         message.offset() or 0,
-        message.key(),  # type: ignore[arg-type]
+        message.key(),
         message.value(),
         message.headers() or (),  # type: ignore[arg-type]
         message.timestamp()[1] * 1000,

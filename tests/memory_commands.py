@@ -1,9 +1,9 @@
-"""The platform in one dictionary: decides, encodes with the real schemas, decodes and folds. For tests without Kafka."""
+"""The platform in one dictionary: decides, encodes with the real schemas, decodes and folds; no Kafka."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import msgspec
 from bridge.decider import Decider, fold
 from bridge.events import MAX_BYTES, MAX_EVENTS, Appended, Envelope, Position
 from bridge.handle import Context
-from bridge.log.avro import CategorySchema, Slice, decode, encode
+from bridge.log.avro import Branch, CategorySchema, Slice, decode, encode
 from bridge.log.compose import load
 
 SCHEMAS = Path(__file__).parent.parent / "schemas"
@@ -64,7 +64,9 @@ class MemoryCommands:
 
     def _through_avro(self, events: Sequence[Any], context: Context) -> list[Any]:
         assert len(events) <= MAX_EVENTS, f"{len(events)} events do not fit into an append"
-        branches = [(self.schema.by_type[type(event).__name__], asdict(event)) for event in events]
+        branches: list[tuple[Branch, Mapping[str, Any]]] = [
+            (self.schema.by_type[type(event).__name__], asdict(event)) for event in events
+        ]
         value = encode(self.schema, Envelope(context.actor, context.time or 0), branches)
         assert len(value) <= MAX_BYTES, f"{len(value)} bytes do not fit into an append"
         return [self._event(slice) for slice in decode(self.schema, value, len(events)).events]

@@ -1,4 +1,4 @@
-"""The real schema registry (Apicurio), started from its archive: Confluent-compatible, on the loopback address alone."""
+"""The real schema registry (Apicurio), started from its archive: Confluent-compatible, on loopback alone."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ class Environment:
 
     async def _views_left(self) -> None:
         until = time.monotonic() + GRACE
-        while self.views and time.monotonic() < until:
+        while self.views and time.monotonic() < until:  # noqa: ASYNC110 - an event would cost each view that is left
             await asyncio.sleep(0.001)
 
     def _open(self) -> None:

@@ -27,7 +27,8 @@ SETTINGS = Settings(lmdb_map_mb=64, lmdb_lock_patience=1.0)
 SPACE = "lighthouse.bank-0"
 KILLS = 20
 ROWS = 1000
-spawn = get_context("spawn")
+processes = get_context("forkserver")  # its children come from a process that never opened a store
+processes.set_forkserver_preload(["bridge.store.lmdb_store", "hypothesis", "pytest"])
 Main = Callable[[Path, Connection], None]
 
 
@@ -35,8 +36,8 @@ class Writer:
     """A process that writes the space, and the pipe to it."""
 
     def __init__(self, main: Main, directory: Path) -> None:
-        self.pipe, inside = spawn.Pipe()
-        self.process: BaseProcess = spawn.Process(target=main, args=(directory, inside), daemon=True)
+        self.pipe, inside = processes.Pipe()
+        self.process: BaseProcess = processes.Process(target=main, args=(directory, inside), daemon=True)
         self.process.start()
 
     @property
@@ -52,7 +53,7 @@ class Writer:
 
     async def stopped(self) -> None:
         """Returns once the process is stopped."""
-        while _state(self.pid) != "T":
+        while _state(self.pid) != "T":  # noqa: ASYNC110 - the kernel tells nobody but the parent
             await asyncio.sleep(0.001)
 
     def end(self) -> None:

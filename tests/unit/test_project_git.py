@@ -143,13 +143,20 @@ class Failing:
             self.closed = True
 
 
-async def test_reading_ahead_keeps_the_order_and_hands_on_what_went_wrong() -> None:
-    source, seen = Failing(), []
+async def test_reading_ahead_hands_on_what_went_wrong() -> None:
+    source = Failing()
+
+    async def read() -> list[int]:
+        return [item async for item in read_ahead(source.items(100), lambda _: 1, 1000)]
+
     with pytest.raises(ValueError, match="no more"):
-        async for item in read_ahead(source.items(300), lambda _: 1, 1000):
-            seen.append(item)
-    assert seen == list(range(256))
+        await read()
     assert source.closed
+
+
+async def test_reading_ahead_keeps_the_order() -> None:
+    items = (number for number in range(1000))
+    assert [item async for item in read_ahead(items, lambda _: 1, 10)] == list(range(1000))
 
 
 async def test_leaving_early_closes_the_source() -> None:

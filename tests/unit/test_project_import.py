@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import stamina
 
 from bridge.errors import Refused, Unavailable
 from bridge.events import Appended
@@ -194,7 +195,8 @@ def test_a_lost_answer_is_asked_for_again(tmp_path: Path) -> None:
     platform, to = target(tmp_path / "blobs")
     path = make(tmp_path / "repo", gitrepos.merges())
     commands = Shaky(platform)
-    run(path, Target(commands, platform, to.blobs))
+    with stamina.set_testing(True, attempts=2):
+        run(path, Target(commands, platform, to.blobs))
     assert len(commands.asked) == 2 * len(first_parents(path))
     assert_equal_at_every_commit(path, platform)
 
@@ -252,8 +254,7 @@ def test_a_repository_is_found_from_a_directory_within(tmp_path: Path) -> None:
 
 
 def test_a_repository_without_commits_has_nothing_to_import(tmp_path: Path) -> None:
-    platform, to = target(tmp_path / "blobs")
-    done = run(make(tmp_path / "repo", []), to)
+    done = run(make(tmp_path / "repo", []), target(tmp_path / "blobs")[1])
     assert (done.head, done.commits) == ("", 0)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import math
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -146,7 +147,8 @@ async def test_growing_waits_for_the_views_that_are_open(store: LmdbStore) -> No
         await asyncio.sleep(0)
         entering = asyncio.create_task(mark_of(store))
         await asyncio.sleep(0)
-        assert not growing.done() and not entering.done()
+        assert not growing.done()
+        assert not entering.done()
         assert await view.get(b"a") == b"0"
     assert await asyncio.wait_for(growing, 0.9) == Mark(1, 2, 1)
     assert await entering == Mark(1, 1, 0)
@@ -183,7 +185,8 @@ async def test_a_forked_child_is_refused(store: LmdbStore, tmp_path: Path) -> No
     child = os.fork()
     if not child:
         os._exit(await _refusals(store, tmp_path))
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+    _, status = await asyncio.to_thread(os.waitpid, child, 0)
+    assert os.waitstatus_to_exitcode(status) == 3
     assert await store.own() == Mark(1, 0, -1)
 
 
@@ -292,9 +295,8 @@ async def test_damage_met_on_the_way_fences_the_owner_and_the_next_one_starts_an
 
 
 async def test_more_views_than_readers_is_an_error_with_a_reason(store: LmdbStore) -> None:
-    views = [store.view() for _ in range(READERS + 1)]
-    with pytest.raises(LighthouseError, match="open views"):
-        for view in views:
-            await view.__aenter__()
-    for view in views[:-1]:
-        await view.__aexit__()
+    async with AsyncExitStack() as views:
+        for _ in range(READERS):
+            await views.enter_async_context(store.view())
+        with pytest.raises(LighthouseError, match="open views"):
+            await mark_of(store)

@@ -68,7 +68,9 @@ def test_a_url_may_name_the_directory(tmp_path: Path) -> None:
     assert (tmp_path / "light house" / "a-0" / "data.mdb").exists()
 
 
-@pytest.mark.parametrize("url", ["", "redis://localhost", "memory:x", "lmdb:relative", "lmdb://host/path", "lmdb:///p?x"])
+@pytest.mark.parametrize(
+    "url", ["", "redis://localhost", "memory:x", "lmdb:relative", "lmdb://host/path", "lmdb:///p?x"]
+)
 def test_any_other_url_is_refused_with_what_to_do(url: str) -> None:
     with pytest.raises(LighthouseError, match=r"names no store.*use lmdb"):
         open_stores(url, Settings())
