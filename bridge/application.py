@@ -8,7 +8,7 @@ A package names its application in its entry points, and every process of the pl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -34,13 +34,15 @@ class Bookmark:
 class Application:
     """`schemas` holds a folder a category, with one .avsc an event type; a decider is optional for a category.
 
-    `commands` is a typer application whose commands the `lighthouse` command line takes over, loaded when called.
+    `listings` says by category how a state is shown to people, as lines of text. `commands` is a typer application
+    whose commands the `lighthouse` command line takes over, loaded when called.
     """
 
     name: str
     schemas: Path
     deciders: tuple[Decider[Any, Any, Any], ...] = ()
     bookmarks: tuple[Bookmark, ...] = ()
+    listings: Mapping[str, Callable[[Any], Iterable[str]]] = field(default_factory=dict)
     commands: Callable[[], Any] | None = None
 
     def categories(self) -> tuple[str, ...]:
@@ -55,6 +57,7 @@ class Catalog:
     schemas: dict[str, Path] = field(default_factory=dict)
     deciders: dict[str, Decider[Any, Any, Any]] = field(default_factory=dict)
     bookmarks: dict[tuple[str, str], Bookmark] = field(default_factory=dict)
+    listings: dict[str, Callable[[Any], Iterable[str]]] = field(default_factory=dict)
     commands: tuple[Callable[[], Any], ...] = ()
 
     @property
@@ -76,7 +79,8 @@ def catalog(applications: Iterable[Application]) -> Catalog:
     for category in deciders.keys() - schemas.keys():
         raise SchemaError(f"the decider of category {category} has no schemas: no folder {category}/ with an .avsc")
     marks = {(mark.category, mark.name): mark for application in known for mark in application.bookmarks}
-    return Catalog(schemas, deciders, marks, tuple(one.commands for one in known if one.commands))
+    listings = {category: lines for application in known for category, lines in application.listings.items()}
+    return Catalog(schemas, deciders, marks, listings, tuple(one.commands for one in known if one.commands))
 
 
 def registered() -> Catalog:

@@ -12,8 +12,8 @@ import uvloop
 
 from bridge.errors import LighthouseError
 from bridge.settings import Settings
+from streams import supervisor
 from streams.main import ROLES, main
-from streams.supervisor import supervise
 
 
 def run(arguments: list[str]) -> int:
@@ -24,7 +24,7 @@ def run(arguments: list[str]) -> int:
     asked = parser.parse_args(arguments)
     try:
         if asked.role is None:
-            return supervise(asked.instances)
+            return supervisor.run(asked.instances)
         uvloop.run(main(Settings(), asked.role))
     except LighthouseError as error:
         sys.stderr.write(f"{error}\n")

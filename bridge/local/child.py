@@ -86,9 +86,10 @@ class Child:
             return False
 
     def terminate(self) -> None:
-        """Asks it to end; returns at once."""
+        """Asks it to end, waking it if it is stopped; returns at once."""
         if self._process and self.exit_code is None:
             self._process.terminate()
+            self._process.send_signal(signal.SIGCONT)
 
     def stop(self, timeout: float) -> None:
         """Asks it to end, and kills it after `timeout` seconds or when the wait is interrupted."""
@@ -124,13 +125,14 @@ def numbered(log: Path, number: int) -> Path:
 
 
 def tail(log: Path, lines: int = TAIL_LINES) -> str:
-    """The last lines of a log, indented; reads at most the last 64 KiB."""
+    """The last lines of a log, indented, without Java's stack frames; reads at most the last 64 KiB."""
     if not log.exists():
         return "  (no log)"
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - (1 << 16)))
         text = file.read().decode(errors="replace")
-    return "\n".join(f"  {line[:300]}" for line in text.splitlines()[-lines:])
+    said = [line for line in text.splitlines() if not line.startswith(("\tat ", "\t... "))]
+    return "\n".join(f"  {line[:300]}" for line in said[-lines:])
 
 
 def late(name: str, timeout: float, log: Path) -> str:

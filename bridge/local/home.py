@@ -163,6 +163,7 @@ def end(process: Process, patience: float) -> None:
         return
     handle = psutil.Process(process.pid)
     handle.terminate()
+    handle.resume()
     try:
         handle.wait(patience)
     except psutil.TimeoutExpired:

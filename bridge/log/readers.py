@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -36,13 +36,17 @@ class Reader:
 
     async def end(self, topic: str, partition: int) -> int:
         """The offset that the partition's next record will get."""
-        where = TopicPartition(topic, partition)
+        return (await self.ends([(topic, partition)]))[topic, partition]
+
+    async def ends(self, partitions: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        """The same for many partitions, by topic and number."""
         try:
             async with asyncio.timeout(self._timeout):
                 await self._start()
-                return int((await self._kafka.end_offsets([where]))[where])
+                found = await self._kafka.end_offsets([TopicPartition(*where) for where in partitions])
         except (KafkaError, TimeoutError) as error:
-            raise Unavailable(f"Kafka does not tell the end of {topic}-{partition}: {error!r}") from error
+            raise Unavailable(f"Kafka does not tell where {len(partitions)} partitions end: {error!r}") from error
+        return {(where.topic, where.partition): int(end) for where, end in found.items()}
 
     async def records(self, topic: str, partition: int, start: int, stop: int) -> AsyncIterator[Record]:
         """The records of one partition in [start, stop), in offset order."""

@@ -1,7 +1,8 @@
 """The store contract: ordered bytes -> bytes, one space a topic-partition (DESIGN 7).
 
 One process, the owner, writes a space; any number read it. Each commit is compared with the whole mark (I6), so a
-zombie's commit and a repeated commit are refused, whatever the position says.
+zombie's commit and a repeated commit are refused, whatever the position says. A key has 1 to 511 bytes and does not
+begin with a zero byte, which adapters keep for themselves.
 """
 
 from __future__ import annotations

@@ -92,8 +92,14 @@ class StoreContract:
         await store.commit(await store.own(), 0, puts(*((key, key.hex().encode()) for key in reversed(keys))))
         async with store.view() as view:
 
-            async def found(prefix: bytes, *arguments: bytes | None, reverse: bool = False, limit: int = 99) -> object:
-                return [key for key, _ in await view.scan(prefix, *arguments, reverse=reverse, limit=limit)]
+            async def found(
+                prefix: bytes,
+                start: bytes | None = None,
+                stop: bytes | None = None,
+                reverse: bool = False,
+                limit: int = 99,
+            ) -> list[bytes]:
+                return [key for key, _ in await view.scan(prefix, start, stop, reverse, limit)]
 
             assert await found(b"") == keys
             assert await found(b"", reverse=True) == keys[::-1]

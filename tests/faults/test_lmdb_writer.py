@@ -23,6 +23,7 @@ from bridge.store.contract import Mark, Writes
 from bridge.store.lmdb_store import LmdbStore, LmdbStores
 from tests.contract.store_contract import mark_of, puts, rows_of
 
+pytestmark = pytest.mark.faults
 SETTINGS = Settings(lmdb_map_mb=64, lmdb_lock_patience=1.0)
 SPACE = "lighthouse.bank-0"
 KILLS = 20

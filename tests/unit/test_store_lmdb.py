@@ -24,6 +24,7 @@ from tests.contract.store_contract import StoreContract, mark_of, puts, rows_of
 
 SMALL = Settings(lmdb_map_mb=1, lmdb_lock_patience=0.3)
 SPACE = "lighthouse.bank-0"
+Use = Callable[[], Awaitable[Mark]]
 spawn = get_context("spawn")
 
 
@@ -151,7 +152,7 @@ async def test_growing_waits_for_the_views_that_are_open(store: LmdbStore) -> No
         assert not entering.done()
         assert await view.get(b"a") == b"0"
     assert await asyncio.wait_for(growing, 0.9) == Mark(1, 2, 1)
-    assert await entering == Mark(1, 1, 0)
+    assert (await entering).epoch == 1
 
 
 async def test_dead_readers_are_cleaned_up(store: LmdbStore, child: Child) -> None:
@@ -193,7 +194,12 @@ async def test_a_forked_child_is_refused(store: LmdbStore, tmp_path: Path) -> No
 async def _refusals(store: LmdbStore, directory: Path) -> int:
     """How many of three uses in a forked child are refused."""
     refused = 0
-    for use in (lambda: mark_of(store), store.own, lambda: mark_of(LmdbStores(directory, SMALL).open(SPACE))):
+    uses: list[Use] = [
+        lambda: mark_of(store),
+        lambda: store.own(),
+        lambda: mark_of(LmdbStores(directory, SMALL).open(SPACE)),
+    ]
+    for use in uses:
         try:
             await use()
         except LighthouseError as error:
@@ -205,7 +211,13 @@ async def test_a_closed_store_says_so(store: LmdbStore) -> None:
     mark = await store.own()
     await store.close()
     await store.close()
-    for use in (lambda: mark_of(store), store.own, lambda: store.commit(mark, 0, Writes()), lambda: store.wait(1, 1)):
+    uses: list[Use] = [
+        lambda: mark_of(store),
+        lambda: store.own(),
+        lambda: store.commit(mark, 0, Writes()),
+        lambda: store.wait(1, 1),
+    ]
+    for use in uses:
         with pytest.raises(LighthouseError, match="closed"):
             await use()
 
@@ -300,3 +312,16 @@ async def test_more_views_than_readers_is_an_error_with_a_reason(store: LmdbStor
             await views.enter_async_context(store.view())
         with pytest.raises(LighthouseError, match="open views"):
             await mark_of(store)
+
+
+async def test_a_beat_syncs_what_was_committed_and_an_idle_one_does_not(store: LmdbStore) -> None:
+    mark = await store.own()
+    await store.beat(mark)
+    first = store._syncing
+    assert first is not None
+    await first
+    await store.beat(mark)
+    assert store._syncing is first
+    mark = await store.commit(mark, 0, Writes())
+    await store.beat(mark)
+    assert store._syncing is not first

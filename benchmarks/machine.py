@@ -1,0 +1,43 @@
+"""Where and when something was measured."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def machine() -> str:
+    """The processor, the number of cores that this process may use, and the memory."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    cores = len(os.sched_getaffinity(0))
+    return f"{next(names, platform.machine())}, {cores} cores, {pages / 2**30:.0f} GiB, Python {platform.python_version()}"
+
+
+def commit() -> str:
+    """The checkout's commit, with a + where files differ from it."""
+    head = _git("rev-parse", "--short", "HEAD") or "unknown"
+    return f"{head}+" if _git("status", "--porcelain", "--untracked-files=no") else head
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, check=False, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def load() -> float:
+    """The number of processes that wanted to run in the last minute, on average."""
+    return round(os.getloadavg()[0], 2)
+
+
+def anonymous_mb(pid: int) -> float:
+    """Resident memory of a process in MB that belongs to no file: LMDB's map and program text are not counted."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Anonymous:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    raise AssertionError(f"smaps_rollup of {pid} names no anonymous memory")

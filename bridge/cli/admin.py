@@ -1,0 +1,159 @@
+"""`topics`, `schemas` and `streams`: what must be in place, and who is at work."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from bridge.cli.console import JsonFlag, err, out, with_base, with_platform, write_json, write_table
+from bridge.errors import SchemaError
+from bridge.log.topics import Difference
+from bridge.settings import Settings
+from bridge.survey import PartitionStatus, survey
+from bridge.wiring import Base, Platform
+from streams import supervisor
+
+topics = typer.Typer(help="The log's topics.", no_args_is_help=True)
+schemas = typer.Typer(help="The schemas of the categories.", no_args_is_help=True)
+
+
+@topics.command("list")
+def topics_list(json: JsonFlag = False) -> None:
+    """List the topics with partitions, replicas and what differs from how they should be."""
+
+    async def work(base: Base) -> list[dict[str, object]]:
+        specs = await base.topics.specs(base.catalog.categories)
+        facts = await base.topics.facts([spec.name for spec in specs])
+        wrong = await base.topics.differences(specs)
+        return [
+            {
+                "topic": spec.name,
+                "partitions": facts[spec.name].partitions if spec.name in facts else 0,
+                "replicas": facts[spec.name].replication if spec.name in facts else 0,
+                "differences": [str(one) for one in wrong if one.topic == spec.name],
+            }
+            for spec in specs
+        ]
+
+    found = with_base(work)
+    if json:
+        write_json(found)
+        return
+    columns = ("topic", "partitions", "replicas")
+    rows = ([*(one[name] for name in columns), "; ".join(map(str, _list(one["differences"])))] for one in found)
+    write_table((*columns, "differences"), rows)
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+@topics.command("create")
+def topics_create(json: JsonFlag = False) -> None:
+    """Create the topics that are missing, and say what differs in those that exist."""
+
+    async def work(base: Base) -> tuple[list[str], list[Difference]]:
+        specs = await base.topics.specs(base.catalog.categories)
+        return await base.topics.ensure(specs), await base.topics.differences(specs)
+
+    created, wrong = with_base(work)
+    if json:
+        write_json({"created": created, "differences": [str(one) for one in wrong]})
+        return
+    out.print(f"created: {', '.join(created) or 'nothing, all are there'}")
+    for one in wrong:
+        err.print(f"[yellow]{one}[/yellow]")
+
+
+@schemas.command("push")
+def schemas_push(json: JsonFlag = False) -> None:
+    """Register every category's schema; run it at deploy, before the processes start."""
+
+    async def work(base: Base) -> dict[str, int]:
+        pushed = {}
+        for category in base.catalog.categories:
+            subject = base.schemas.subject(category)
+            pushed[subject] = await base.registry.push(subject, base.schemas.local(category))
+        return pushed
+
+    pushed = with_base(work)
+    write_json(pushed) if json else write_table(("subject", "id"), pushed.items())
+
+
+@schemas.command("check")
+def schemas_check(
+    offline: Annotated[bool, typer.Option(help="Only compose and parse; ask no registry.")] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Check that every schema is well formed, and compatible with all its registered versions."""
+
+    async def work(base: Base) -> dict[str, list[str]]:
+        return {category: await _check(base, category, offline) for category in base.catalog.categories}
+
+    found = with_base(work)
+    if json:
+        write_json(found)
+    else:
+        write_table(("category", "result"), ((name, "; ".join(wrong) or "fine") for name, wrong in found.items()))
+    if any(found.values()):
+        raise typer.Exit(1)
+
+
+async def _check(base: Base, category: str, offline: bool) -> list[str]:
+    try:
+        schema = base.schemas.local(category)
+        return [] if offline else await base.registry.check(base.schemas.subject(category), schema)
+    except SchemaError as error:
+        return [str(error)]
+
+
+@schemas.command("list")
+def schemas_list(json: JsonFlag = False) -> None:
+    """List the subjects with their versions, and the event types of the categories."""
+
+    async def work(base: Base) -> list[dict[str, object]]:
+        found: list[dict[str, object]] = []
+        for category in base.catalog.categories:
+            subject = base.schemas.subject(category)
+            types = [one["name"] for one in base.schemas.local(category)["fields"][-1]["type"]["items"]]
+            versions = await base.registry.versions(subject)
+            found.append({"subject": subject, "versions": versions, "event_types": types})
+        return found
+
+    found = with_base(work)
+    if json:
+        write_json(found)
+        return
+    rows = ((one["subject"], _join(one["versions"]), _join(one["event_types"])) for one in found)
+    write_table(("subject", "versions", "event types"), rows)
+
+
+def _join(values: object) -> str:
+    return ", ".join(map(str, _list(values)))
+
+
+def streams(
+    instances: Annotated[int, typer.Option(min=1, max=64, help="Processors to run, each a process.")] = 0,
+    json: JsonFlag = False,
+) -> None:
+    """Run processors with --instances N, until Ctrl-C; without it, show who applies what and how far."""
+    if instances:
+        raise typer.Exit(supervisor.run(instances))
+    session = Settings().session
+    found = with_platform(partitions)
+    if json:
+        write_json(found)
+        return
+    columns = ("partition", "position", "end", "lag", "owner epoch", "owner", "parked")
+    write_table(columns, (_row(one, session) for one in found))
+
+
+async def partitions(platform: Platform) -> list[PartitionStatus]:
+    """How every partition stands."""
+    return await survey(platform.spaces, platform.reader)
+
+
+def _row(one: PartitionStatus, session: float) -> tuple[object, ...]:
+    owner = f"beat {one.beat_age:.1f} s ago" if one.owned(session) else one.stopped or "none"
+    return (f"{one.category}-{one.partition}", one.position, one.end, one.lag, one.epoch, owner, one.parked)

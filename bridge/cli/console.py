@@ -1,0 +1,60 @@
+"""What the commands print: results on standard output, everything else on standard error; `--json` is one value."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bridge.settings import Settings
+from bridge.wiring import Base, Platform, open_base, open_platform
+
+T = TypeVar("T")
+
+err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, soft_wrap=True)
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def write_json(value: Any) -> None:
+    """One JSON value on one line."""
+    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+
+
+def write_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table; numbers stand on the right."""
+    found = [tuple(row) for row in rows]
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for number, name in enumerate(columns):
+        numeric = bool(found) and all(isinstance(row[number], int | float) for row in found)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in found:
+        table.add_row(*("" if value is None else str(value) for value in row))
+    out.print(table)
+
+
+def with_platform(work: Callable[[Platform], Awaitable[T]], settings: Settings | None = None) -> T:
+    """Runs the work with everything that reads and writes need, and closes it again."""
+
+    async def run() -> T:
+        async with open_platform(settings or Settings()) as platform:
+            return await work(platform)
+
+    return asyncio.run(run())
+
+
+def with_base(work: Callable[[Base], Awaitable[T]]) -> T:
+    """Runs the work with clients for Kafka and the registry, and closes them again."""
+
+    async def run() -> T:
+        async with open_base(Settings()) as base:
+            return await work(base)
+
+    return asyncio.run(run())

@@ -1,0 +1,133 @@
+"""`doctor`: everything that should be so, looked at; each thing that is not says what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import typer
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+
+from bridge.application import registered
+from bridge.cli.console import JsonFlag, out, write_json
+from bridge.errors import LighthouseError
+from bridge.local.addresses import located
+from bridge.log.kafka import admin
+from bridge.log.topics import TIMEOUT
+from bridge.settings import Settings
+from bridge.survey import survey
+from bridge.wiring import open_base, open_platform
+
+MIN_FREE_MB = 1024
+MIN_OFFSETS_RETENTION = 7 * 24 * 60
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at; `problem` is empty where all is well, else a sentence that says what to do."""
+
+    subject: str
+    problem: str = ""
+
+
+Check = Callable[[Settings], Awaitable[list[Finding]]]
+
+
+async def _disk(settings: Settings) -> list[Finding]:
+    place = settings.root if settings.root.exists() else settings.root.parent
+    free = shutil.disk_usage(place).free >> 20
+    problem = f"only {free} MiB are free at {place}: free some, or set LIGHTHOUSE_HOME elsewhere"
+    return [Finding(f"disk: {free:,} MiB free", problem if free < MIN_FREE_MB else "")]
+
+
+async def _applications(settings: Settings) -> list[Finding]:
+    found = registered()
+    return [Finding(f"category {name}{' with a decider' if name in found.deciders else ''}") for name in found.schemas]
+
+
+async def _topics(settings: Settings) -> list[Finding]:
+    async with open_base(settings) as base:
+        specs = await base.topics.specs(base.catalog.categories)
+        wrong = await base.topics.differences(specs)
+    fine = {spec.name for spec in specs} - {one.topic for one in wrong}
+    return [Finding(f"topic {name}") for name in sorted(fine)] + [Finding(f"topic {w.topic}", str(w)) for w in wrong]
+
+
+async def _schemas(settings: Settings) -> list[Finding]:
+    found = []
+    async with open_base(settings) as base:
+        for category in base.catalog.categories:
+            subject = base.schemas.subject(category)
+            known = await base.registry.find(subject, base.schemas.local(category))
+            problem = "" if known else f"{subject} is not registered as it stands here: run `lighthouse schemas push`"
+            found.append(Finding(f"schema of {category}", problem))
+    return found
+
+
+async def _owners(settings: Settings) -> list[Finding]:
+    async with open_platform(settings) as platform:
+        found = await survey(platform.spaces, platform.reader)
+    lonely = [one for one in found if not one.owned(settings.session)]
+    wrong = [
+        Finding(
+            f"partition {one.category}-{one.partition}",
+            one.stopped or "nobody applies it: run `lighthouse streams --instances 1`",
+        )
+        for one in lonely
+    ]
+    parked = [
+        Finding(f"{one.category}-{one.partition}", f"{one.parked} streams are parked") for one in found if one.parked
+    ]
+    return [Finding(f"{len(found) - len(lonely)} of {len(found)} partitions have a living owner"), *wrong, *parked]
+
+
+async def _broker(settings: Settings) -> list[Finding]:
+    """A reactor's progress is its committed offsets: Kafka must not forget them while a group is away."""
+    settings = located(settings)
+    client = AdminClient(admin(settings))
+    nodes = (await asyncio.wrap_future(client.describe_cluster(request_timeout=TIMEOUT))).nodes
+    resource = ConfigResource(ResourceType.BROKER, str(nodes[0].id))
+    asked = client.describe_configs([resource], request_timeout=TIMEOUT)
+    config = await asyncio.wrap_future(next(iter(asked.values())))
+    minutes = int(config["offsets.retention.minutes"].value)
+    problem = f"offsets.retention.minutes is {minutes}: groups away for longer lose their place; set 10080 or more"
+    return [
+        Finding(f"kafka: {len(nodes)} brokers at {settings.kafka_bootstrap}"),
+        Finding("kafka keeps offsets", problem if minutes < MIN_OFFSETS_RETENTION else ""),
+    ]
+
+
+CHECKS: dict[str, Check] = {
+    "disk": _disk,
+    "applications": _applications,
+    "kafka": _broker,
+    "topics": _topics,
+    "schemas": _schemas,
+    "owners": _owners,
+}
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Every check's findings; a check that cannot be made is a finding itself."""
+    found: list[Finding] = []
+    for name, check in CHECKS.items():
+        try:
+            found += await check(settings)
+        except Exception as error:  # a doctor reports whatever is wrong
+            found.append(Finding(name, str(error) if isinstance(error, LighthouseError) else repr(error)))
+    return found
+
+
+def doctor(json: JsonFlag = False) -> None:
+    """Look at everything that should be so; exit code 1 where something is not."""
+    found = asyncio.run(examine(Settings()))
+    if json:
+        write_json([{"subject": one.subject, "ok": not one.problem, "problem": one.problem} for one in found])
+    else:
+        for one in found:
+            mark = "[red]✗[/red]" if one.problem else "[green]✓[/green]"
+            out.print(f"{mark} {one.subject}{': ' if one.problem else ''}{one.problem}")
+    if any(one.problem for one in found):
+        raise typer.Exit(1)

@@ -1,0 +1,88 @@
+"""`status` and `down`: what runs here, and its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Annotated, Any
+
+import psutil
+import typer
+
+from bridge import times
+from bridge.cli.admin import partitions
+from bridge.cli.console import JsonFlag, err, out, with_platform, write_json, write_table
+from bridge.errors import LighthouseError
+from bridge.local import Running, running
+from bridge.local import wipe as wipe_home
+from bridge.settings import Settings
+
+PATIENCE = 60.0
+
+
+def status(json: JsonFlag = False) -> None:
+    """Show what runs for this home, and how each category stands."""
+    settings = Settings()
+    active = running(settings)
+    try:
+        found = with_platform(partitions)
+    except LighthouseError as error:
+        found = []
+        err.print(f"[yellow]{error}[/yellow]")
+    categories = sorted({one.category for one in found})
+    rows = [_category([one for one in found if one.category == name], settings.session) for name in categories]
+    if json:
+        write_json({"home": str(settings.root), "processes": _processes(active), "categories": rows})
+        return
+    out.print(f"home {settings.root}: {_since(active)}")
+    write_table(("process", "pid"), ((one["name"], one["pid"]) for one in _processes(active)))
+    write_table(list(rows[0]) if rows else (), (list(row.values()) for row in rows))
+
+
+def _since(active: Running | None) -> str:
+    return f"running since {active.since:%Y-%m-%d %H:%M:%S} UTC (pid {active.owner.pid})" if active else "nothing runs"
+
+
+def _processes(active: Running | None) -> list[dict[str, Any]]:
+    return [{"name": one.name, "pid": one.pid} for one in active.processes] if active else []
+
+
+def _category(found: list[Any], session: float) -> dict[str, Any]:
+    return {
+        "category": found[0].category,
+        "partitions": len(found),
+        "records": sum(one.end for one in found),
+        "lag": sum(one.lag for one in found),
+        "owned": sum(one.owned(session) for one in found),
+        "parked": sum(one.parked for one in found),
+        "effective_time": times.text_of(max(one.effective for one in found)),
+    }
+
+
+def down(
+    wipe: Annotated[bool, typer.Option("--wipe", help="Forget the data, too: log, histories, blobs.")] = False,
+    json: JsonFlag = False,
+) -> None:
+    """End what `lighthouse up` started for this home."""
+    settings = Settings()
+    active = running(settings)
+    if active is not None:
+        _end(active)
+    if wipe:
+        wipe_home(settings)
+    if json:
+        write_json({"ended": active.owner.pid if active else None, "wiped": wipe})
+        return
+    out.print(f"ended process {active.owner.pid}" if active else "nothing was running")
+    if wipe:
+        out.print(f"forgot the data in {settings.root}")
+
+
+def _end(active: Running) -> None:
+    """SIGINT to the process that started the others; it ends them, and itself."""
+    owner = psutil.Process(active.owner.pid)
+    os.kill(owner.pid, signal.SIGINT)
+    try:
+        owner.wait(PATIENCE)
+    except psutil.TimeoutExpired as error:
+        raise LighthouseError(f"process {owner.pid} did not end within {PATIENCE:.0f} s; end it by hand") from error

@@ -1,0 +1,204 @@
+"""`produce`: appends from newline-delimited JSON, many in flight, each stream in its own order."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Annotated
+
+import msgspec
+import stamina
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from bridge.cli.console import JsonFlag, err, out, with_platform, write_json
+from bridge.errors import Conflict, Invalid, LighthouseError, Unavailable, Unknown
+from bridge.events import Event, StreamId
+from bridge.handle import Context
+from bridge.log.json_values import event_from_json
+from bridge.wiring import Platform
+
+LANES = 256
+QUEUED = 16
+MAX_LINE = 16 * 1024 * 1024
+PATIENCE = 60.0
+
+
+class Line(msgspec.Struct, forbid_unknown_fields=True):
+    """One append: `events` with type and data, or one event's `type` and `data` in short."""
+
+    stream: str
+    type: str = ""
+    data: dict[str, object] = {}
+    events: list[dict[str, object]] = []
+    expected_version: int | None = None
+    key: str = ""
+    actor: str = ""
+    time: str = ""
+    metadata: dict[str, str] = {}
+
+
+@dataclass
+class Tally:
+    """What became of the lines; the first few errors are kept as they are."""
+
+    appends: int = 0
+    events: int = 0
+    duplicates: int = 0
+    failed: int = 0
+    errors: list[str] = field(default_factory=list)
+
+    def fail(self, number: int, error: Exception) -> None:
+        """Counts a line that could not be written."""
+        self.failed += 1
+        if len(self.errors) < 20:
+            self.errors.append(f"line {number}: {error}")
+
+
+@dataclass(frozen=True)
+class _Run:
+    platform: Platform
+    actor: str
+    name: str
+    tally: Tally
+
+
+def produce(
+    file: Annotated[Path | None, typer.Argument(help="A file of JSON lines; standard input if not given.")] = None,
+    actor: Annotated[str, typer.Option(help="Who writes, where a line does not say.")] = "cli",
+    name: Annotated[str, typer.Option(help="Makes keys repeatable; the file's name and size if not given.")] = "",
+    json: JsonFlag = False,
+) -> None:
+    """Append events from JSON lines: {"stream", "type", "data"} or {"stream", "events": [{"type", "data"}]}.
+
+    A line without a key gets one from the input's name and the line's number and text: running the same file twice
+    adds nothing, and a run that was interrupted is simply started again.
+    """
+    tally = Tally()
+
+    async def work(platform: Platform) -> None:
+        run = _Run(platform, actor, name or _name_of(file), tally)
+        with _source(file) as source, _progress(file) as (progress, task):
+            async for done in _lanes(run, source):
+                progress.update(task, completed=done, description=f"{tally.events:,} events")
+
+    with_platform(work)
+    _report(tally, json)
+
+
+def _name_of(file: Path | None) -> str:
+    return f"{file.resolve().name}:{file.stat().st_size}" if file is not None and file.exists() else os.urandom(8).hex()
+
+
+def _source(file: Path | None) -> IO[bytes]:
+    try:
+        return file.open("rb") if file is not None else os.fdopen(os.dup(sys.stdin.fileno()), "rb")
+    except OSError as error:
+        raise Invalid("file", f"{file} cannot be read: {error}") from error
+
+
+class _progress:
+    """A bar over the input's bytes, with rate and time left; standard input has no end to tell."""
+
+    def __init__(self, file: Path | None) -> None:
+        columns = (BarColumn(), TaskProgressColumn(), DownloadColumn(), TimeRemainingColumn())
+        self._bar = Progress(TextColumn("{task.description}"), *columns, console=err, transient=True)
+        self._total = file.stat().st_size if file is not None else None
+
+    def __enter__(self):  # type: ignore[no-untyped-def]
+        self._bar.start()
+        return self._bar, self._bar.add_task("0 events", total=self._total)
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+
+async def _lanes(run: _Run, source: IO[bytes]) -> AsyncIterator[int]:
+    """Spreads the lines over lanes by stream, so that a stream keeps its order; yields the bytes read so far."""
+    lanes: list[asyncio.Queue[tuple[int, bytes] | None]] = [asyncio.Queue(QUEUED) for _ in range(LANES)]
+    async with asyncio.TaskGroup() as group:
+        for lane in lanes:
+            group.create_task(_lane(run, lane))
+        read = 0
+        for number, raw in _lines(source):
+            read += len(raw)
+            if raw.strip():
+                await lanes[_lane_of(raw)].put((number, raw))
+            if number % 100 == 0:
+                yield read
+        for lane in lanes:
+            await lane.put(None)
+    yield read
+
+
+def _lines(source: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    number = 0
+    while raw := source.readline(MAX_LINE):
+        number += 1
+        yield number, raw
+
+
+def _lane_of(raw: bytes) -> int:
+    try:
+        stream = msgspec.json.decode(raw, type=_OnlyStream).stream
+    except msgspec.DecodeError:
+        return 0
+    return hash(stream) % LANES
+
+
+class _OnlyStream(msgspec.Struct):
+    stream: str
+
+
+async def _lane(run: _Run, lane: asyncio.Queue[tuple[int, bytes] | None]) -> None:
+    while (item := await lane.get()) is not None:
+        number, raw = item
+        try:
+            await _append(run, number, raw)
+        except LighthouseError as error:
+            run.tally.fail(number, error)
+        except msgspec.DecodeError as error:
+            run.tally.fail(number, Invalid("", str(error)))
+
+
+async def _append(run: _Run, number: int, raw: bytes) -> None:
+    line = msgspec.json.decode(raw, type=Line)
+    handler = run.platform.handler
+    schema = await run.platform.base.schemas.writer(StreamId.parse(line.stream).category)
+    items = line.events or [{"type": line.type, "data": line.data}]
+    events: list[Event] = [event_from_json(schema, item, f"events.{i}") for i, item in enumerate(items)]
+    key = line.key or hashlib.blake2b(b"%s:%d:%s" % (run.name.encode(), number, raw), digest_size=16).hexdigest()
+    context = Context(line.actor or run.actor, key, _time(line.time), metadata=line.metadata)
+    async for attempt in stamina.retry_context(on=(Unavailable, Unknown), timeout=PATIENCE, attempts=None):
+        with attempt:
+            done = await handler.append(line.stream, events, line.expected_version, context)
+    run.tally.appends += 1
+    run.tally.events += len(events)
+    run.tally.duplicates += done.duplicate
+
+
+def _time(text: str) -> int | None:
+    from bridge.times import parse
+
+    return parse(text, "time") if text else None
+
+
+def _report(tally: Tally, json: bool) -> None:
+    if json:
+        write_json(msgspec.to_builtins(tally))
+    else:
+        out.print(f"{tally.appends:,} appends, {tally.events:,} events, {tally.duplicates:,} of them written before")
+        for error in tally.errors:
+            err.print(f"[red]{error}[/red]")
+        if tally.failed > len(tally.errors):
+            err.print(f"[red]and {tally.failed - len(tally.errors)} more[/red]")
+    if tally.failed:
+        raise typer.Exit(1)
+
+
+__all__ = ["Conflict", "produce"]

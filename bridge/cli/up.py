@@ -1,0 +1,206 @@
+"""`up`: Kafka, registry, topics, schemas, processors and API from one command, in the foreground, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+import httpx
+import typer
+from rich.live import Live
+from rich.table import Table
+
+from bridge.cli.console import err, out
+from bridge.errors import LighthouseError, LocalError
+from bridge.local import start_kafka, start_registry
+from bridge.local.addresses import located
+from bridge.local.services import Service, processors, stop_all
+from bridge.settings import Settings
+from bridge.survey import PartitionStatus, survey
+from bridge.wiring import Platform, open_base, open_platform
+
+TRY_NEXT = """
+[bold]Try next[/bold], in another terminal:
+  {lighthouse} status
+  {lighthouse} events {stream} --limit 5
+  curl -s {url}/v1/streams/{stream}/state?version=0
+"""
+
+
+class Stopped(Exception):
+    """Ctrl-C, or a termination signal: everything started so far is ended again."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `up` was asked for."""
+
+    settings: Settings
+    instances: int
+    then: tuple[str, ...]
+
+    @property
+    def url(self) -> str:
+        """Where the API answers."""
+        return f"http://{self.settings.api_host}:{self.settings.api_port}"
+
+
+def up(
+    instances: Annotated[int, typer.Option(min=0, max=64, help="Processors to run, each a process.")] = 2,
+    brokers: Annotated[int | None, typer.Option(min=1, max=3, help="Brokers of a new local Kafka.")] = None,
+    then: Annotated[list[str] | None, typer.Option(help="A command to run once all is ready.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="Stop again as soon as all is ready.")] = False,
+) -> None:
+    """Start everything and stay in the foreground; Ctrl-C ends it cleanly, the data stays."""
+    settings = Settings() if brokers is None else Settings(brokers=brokers)
+    plan = Plan(settings, instances, tuple(then or ()))
+    with ExitStack() as stack:
+        stack.enter_context(_signals())
+        try:
+            _run(plan, stack, once)
+        except Stopped:
+            err.print("stopping…")
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """The first signal raises Stopped; those that follow wait for the clean end."""
+    pending = threading.Event()
+
+    def stop(*_: object) -> None:
+        if not pending.is_set():
+            pending.set()
+            raise Stopped
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _run(plan: Plan, stack: ExitStack, once: bool) -> None:
+    began = time.monotonic()
+    settings = _servers(plan.settings, stack)
+    with err.status("topics and schemas"):
+        asyncio.run(_prepare(settings))
+    services = [*processors(plan.instances, settings.root / "logs"), _api(settings)]
+    stack.callback(stop_all, services)
+    for service in services:
+        service.start()
+    with err.status("processors and API"):
+        _await_ready(plan, services)
+    err.print(f"[green]ready[/green] after {time.monotonic() - began:.1f} s")
+    for command in plan.then:
+        subprocess.run(shlex.split(command), check=False)
+    if not once:
+        _stay(plan, services)
+
+
+def _servers(settings: Settings, stack: ExitStack) -> Settings:
+    """Starts what no address is set for, both at once; answers the settings with the addresses."""
+    starts: list[Callable[[Settings, Callable[[str], None]], object]] = []
+    if not settings.kafka_bootstrap:
+        starts.append(start_kafka)
+    if not settings.registry_url:
+        starts.append(start_registry)
+    with err.status("starting") as shown, ThreadPoolExecutor(2) as pool:
+        futures = [pool.submit(start, settings, lambda text: shown.update(text)) for start in starts]
+        for future in futures:
+            server = future.result()
+            stack.callback(server.stop)  # type: ignore[attr-defined]
+    return located(settings)
+
+
+async def _prepare(settings: Settings) -> None:
+    async with open_base(settings) as base:
+        specs = await base.topics.specs(base.catalog.categories)
+        await base.topics.ensure(specs)
+        for wrong in await base.topics.differences(specs):
+            err.print(f"[yellow]{wrong}[/yellow]")
+        for category in base.catalog.categories:
+            await base.registry.push(base.schemas.subject(category), base.schemas.local(category))
+
+
+def _api(settings: Settings) -> Service:
+    return Service("api", ("bridge.api",), settings.root / "logs")
+
+
+def _await_ready(plan: Plan, services: list[Service]) -> None:
+    """Until the API says that every partition has a living owner. Raises LocalError when a process died or none did."""
+    until = time.monotonic() + plan.settings.start_timeout
+    with httpx.Client(base_url=plan.url, timeout=2.0, trust_env=False) as http:
+        while not _ready(http):
+            for service in services:
+                service.check()
+            if time.monotonic() > until:
+                raise LocalError(f"not ready after {plan.settings.start_timeout:.0f} s; see {services[0].log.parent}")
+            time.sleep(0.1)
+
+
+def _ready(http: httpx.Client) -> bool:
+    try:
+        return http.get("/health/ready").is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _stay(plan: Plan, services: list[Service]) -> None:
+    """The live status, once a second, and a new process for each that dies."""
+    stream = "project/" + _here()
+    out.print(f"\n[bold]{plan.url}[/bold]  (its API: {plan.url}/docs)")
+    out.print(TRY_NEXT.format(lighthouse=sys.argv[0], stream=stream, url=plan.url))
+    asyncio.run(_watch(plan.settings, services))
+
+
+def _here() -> str:
+    from pathlib import Path
+
+    return Path.cwd().name
+
+
+async def _watch(settings: Settings, services: list[Service]) -> None:
+    async with open_platform(settings) as platform:
+        with Live(console=err, refresh_per_second=2, transient=True) as live:
+            applied = 0
+            while True:
+                found = await _survey(platform)
+                total = sum(max(one.position, 0) for one in found)
+                live.update(_picture(found, services, total - applied if applied else 0))
+                applied = total
+                for service in services:
+                    service.revive()
+                await asyncio.sleep(1.0)
+
+
+async def _survey(platform: Platform) -> list[PartitionStatus]:
+    try:
+        return await survey(platform.spaces, platform.reader)
+    except LighthouseError as error:
+        err.print(f"[yellow]{error}[/yellow]")
+        return []
+
+
+def _picture(found: list[PartitionStatus], services: list[Service], rate: int) -> Table:
+    table = Table(box=None, header_style="bold")
+    for name in ("category", "records", "lag", "owned", "parked"):
+        table.add_column(name, justify="left" if name == "category" else "right")
+    for category in sorted({one.category for one in found}):
+        mine = [one for one in found if one.category == category]
+        owned = f"{sum(one.owned(3.0) for one in mine)}/{len(mine)}"
+        numbers = (sum(one.end for one in mine), sum(one.lag for one in mine))
+        table.add_row(category, *(f"{n:,}" for n in numbers), owned, str(sum(one.parked for one in mine)))
+    alive = sum(service.alive for service in services)
+    table.caption = f"{alive}/{len(services)} processes, {rate:,} records/s. Ctrl-C stops everything."
+    return table

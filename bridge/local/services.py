@@ -1,0 +1,95 @@
+"""The platform's own processes as children of one: processors, reactors, API. Kept alive, and ended together."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import structlog
+
+from bridge.local.child import Child
+
+log = structlog.get_logger()
+
+PATIENCE = 15.0
+"""Seconds that a process may take to finish what it acknowledged, before it is killed."""
+
+PAUSE = 2.0
+"""A process that died younger than this is started again only at this age."""
+
+
+class Service:
+    """One process that is to run for as long as its parent does."""
+
+    def __init__(self, name: str, arguments: Sequence[str], logs: Path) -> None:
+        self.name = name
+        self.deaths = 0
+        self.log = logs / f"{name}.log"
+        self._child = Child(name, [sys.executable, "-m", *arguments], self.log, Path.cwd())
+        self._started = 0.0
+
+    def start(self) -> None:
+        """Starts the process. Raises LocalError."""
+        self._started = time.monotonic()
+        self._child.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._child.exit_code is None
+
+    @property
+    def pid(self) -> int:
+        """The running process's id."""
+        return self._child.pid
+
+    def check(self) -> None:
+        """Raises LocalError with the end of its log when the process has died."""
+        self._child.check()
+
+    def terminate(self) -> None:
+        """Asks the process to end."""
+        self._child.terminate()
+
+    def stop(self, timeout: float) -> None:
+        """Waits for its end; kills it after `timeout` seconds."""
+        self._child.stop(max(0.1, timeout))
+
+    def revive(self) -> None:
+        """Starts the process again if it has died."""
+        if self.alive or time.monotonic() - self._started < PAUSE:
+            return
+        self.deaths += 1
+        log.warning("process died, starting it again", name=self.name, exit_code=self._child.exit_code, log=self.log)
+        self.start()
+
+
+def processors(instances: int, logs: Path) -> list[Service]:
+    """N processors and the reactors, not started yet."""
+    numbered = [
+        Service(f"processor-{n}", ("streams", "--role", "processor"), logs) for n in range(1, instances + 1)
+    ]
+    return [*numbered, Service("reactors", ("streams", "--role", "reactors"), logs)]
+
+
+def stop_all(services: Sequence[Service]) -> None:
+    """Asks all to end, and kills what is left after the patience."""
+    for service in services:
+        service.terminate()
+    until = time.monotonic() + PATIENCE
+    for service in services:
+        service.stop(until - time.monotonic())
+
+
+def supervise(services: Sequence[Service], stopped: Callable[[float], bool]) -> None:
+    """Starts the services and keeps them alive until `stopped` (which waits so many seconds) says so; ends them."""
+    try:
+        for service in services:
+            service.start()
+        while not stopped(0.5):
+            for service in services:
+                service.revive()
+    finally:
+        stop_all(services)
