@@ -1,11 +1,16 @@
-"""The nouns. Times are integers: microseconds since 1970-01-01 UTC."""
+"""The nouns. Times are integers: microseconds since 1970-01-01 UTC.
+
+What is made a million times a minute is a Struct of msgspec: frozen like a dataclass, made in a fifth of the time.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from bridge.errors import Invalid
 
@@ -40,44 +45,24 @@ def is_stream(text: str) -> bool:
     return len(text) <= MAX_STREAM_BYTES and _STREAM.fullmatch(text) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """An event to be written: the name of its Avro type and its fields as plain values."""
 
     type: str
     data: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True):
     """What all events of one append share. `time` is the event time, in microseconds, as the writer says."""
 
     actor: str
     time: int
     correlation: str = ""
     causation: str = ""
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
-    """1..n events of one stream, written all or none: one Kafka record (DESIGN 4).
-
-    `expected` is the version that the first event must get, None for any; `id` are the 16 bytes of `lh_append`,
-    `request` the hash of the request as sent, which tells a repetition from another use of the same key.
-    """
-
-    stream: str
-    envelope: Envelope
-    events: Sequence[Event]
-    expected: int | None
-    id: bytes
-    request: bytes = b""
-    traceparent: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedEvent:
+class RecordedEvent(msgspec.Struct, frozen=True):
     """An admitted event. `effective` is the partition's effective time, `time` the writer's, both in microseconds.
 
     `event_time` is the running maximum of `time` in the stream, the second clock of time travel.
@@ -101,8 +86,7 @@ class RecordedEvent:
         return f"{self.append.hex()}:{self.index}"
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(msgspec.Struct, frozen=True):
     """The offset that a store will apply next, in one partition of one topic."""
 
     topic: str
@@ -110,8 +94,7 @@ class Position:
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
+class Appended(msgspec.Struct, frozen=True):
     """The answer to an append: its versions, where it lies, and whether an earlier attempt had written it."""
 
     stream: str

@@ -10,7 +10,18 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from bridge.cache import StateCache
-from bridge.errors import Conflict, Contended, Invalid, KeyReused, NotFound, NotReached, TooLarge, Unavailable, Unknown
+from bridge.errors import (
+    Conflict,
+    Contended,
+    Invalid,
+    KeyReused,
+    NotFound,
+    NotReached,
+    SchemaError,
+    TooLarge,
+    Unavailable,
+    Unknown,
+)
 from bridge.events import MAX_BYTES, MAX_EVENTS, Appended, Envelope, Event, Position, StreamId
 from bridge.history.events import head_of
 from bridge.history.state import latest, refold
@@ -128,9 +139,10 @@ class Handler:
                     return _answer(attempt, known)
                 head = await head_of(view, stream)
                 state = await self._state(view, typed, stream, head)
+                position = view.mark.position
             events = [typed.plain(event) for event in typed.decider.decide(command, state)]  # A2
             if not events:
-                return _nothing(attempt, head.next)
+                return _nothing(attempt, head.next, position)
             try:
                 return await self._write(attempt, events, head.next)
             except Conflict as lost:
@@ -229,7 +241,10 @@ class Handler:
         if not 1 <= len(events) <= MAX_EVENTS:
             raise TooLarge(f"an append has 1 to {MAX_EVENTS} events, not {len(events)}")
         schema = await self._log.schemas.writer(attempt.space.place.category)
-        value = encode(schema, envelope_of(attempt.context), [branch_of(schema, event) for event in events])
+        try:
+            value = encode(schema, envelope_of(attempt.context), [branch_of(schema, event) for event in events])
+        except SchemaError as error:
+            raise Invalid("events", str(error)) from error
         if len(value) > MAX_BYTES:
             raise TooLarge(f"the append has {len(value)} bytes; the limit is {MAX_BYTES}")
         return value
@@ -296,9 +311,10 @@ def _answer(attempt: _Attempt, row: AppendRow, fresh: bool = False) -> Appended:
     return Appended(row.stream, row.first_version, last, position, attempt.append, duplicate=not fresh)
 
 
-def _nothing(attempt: _Attempt, head: int) -> Appended:
+def _nothing(attempt: _Attempt, head: int, position: int) -> Appended:
     place = attempt.space.place
-    return Appended(attempt.stream, head, head - 1, Position(place.topic, place.partition, 0), attempt.append)
+    where = Position(place.topic, place.partition, position)
+    return Appended(attempt.stream, head, head - 1, where, attempt.append)
 
 
 def _ask_again(attempt: _Attempt) -> str:

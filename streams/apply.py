@@ -9,7 +9,9 @@ from __future__ import annotations
 import traceback
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec import structs
 
 from bridge.errors import Undecodable
 from bridge.history.state import EVERY, Folded
@@ -130,7 +132,7 @@ class _Batch:
             self._park(stream, ParkedRow(head.next, str(error)))
             self._step_head(stream, head, append.count, head.event_time)
             return
-        event_time = max(head.event_time, decoded.envelope.time) if head.next else decoded.envelope.time
+        event_time = max(head.event_time, decoded.time) if head.next else decoded.time
         self._event_rows(record, append, head, decoded, event_time)
         self._step_head(stream, head, append.count, event_time)
         if self._typed is not None:
@@ -144,7 +146,7 @@ class _Batch:
 
     def _event_rows(self, record: Record, append: AppendRecord, head: Head, decoded: Decoded, event_time: int) -> None:
         puts, offset, stream = self._puts, record.offset, append.stream
-        prefix, envelope = keys.events(stream), decoded.envelope_raw
+        prefix, envelope = keys.events(stream), decoded.envelope
         for index, event in enumerate(decoded.events):
             version = head.next + index
             row = EventRow(
@@ -188,7 +190,7 @@ class _Batch:
         self._after.parked[stream] = why
         self._puts[keys.parked(stream)] = why.pack()
         if stream in self._heads:
-            self._heads[stream] = replace(self._heads[stream], parked=True)
+            self._heads[stream] = structs.replace(self._heads[stream], parked=True)
 
     def finish(self, last: Record) -> After:
         """Writes what is written once a batch: heads, states, clock and the mark of the last record."""

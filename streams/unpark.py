@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
+
+from msgspec.structs import replace
 
 from bridge.errors import SchemaError, Undecodable
 from bridge.history.events import Range, head_of, parked_at, rows
@@ -106,7 +108,7 @@ async def _decoded(schemas: Schemas, group: list[EventRow]) -> list[tuple[EventR
     if not group[0].raw:
         return [(row, read_event(schema, row.event)) for row in group]
     value = decode(schema, group[0].event, len(group))
-    ready = [replace(row, raw=False, envelope=value.envelope_raw) for row in group]
+    ready = [replace(row, raw=False, envelope=value.envelope) for row in group]
     return [(replace(row, event=event.raw), event) for row, event in zip(ready, value.events, strict=True)]
 
 

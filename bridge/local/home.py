@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -159,16 +160,19 @@ def _clock(seconds: float) -> str:
 
 def end(process: Process, patience: float) -> None:
     """Ends a process that is still the same one: SIGTERM, and SIGKILL after `patience` seconds."""
-    if not process.alive:
-        return
-    handle = psutil.Process(process.pid)
-    handle.terminate()
-    handle.resume()
+    with suppress(psutil.NoSuchProcess):
+        if process.alive:
+            _end(psutil.Process(process.pid), patience)
+
+
+def _end(process: psutil.Process, patience: float) -> None:
+    process.terminate()
+    process.resume()  # a stopped one would not hear it
     try:
-        handle.wait(patience)
+        process.wait(patience)
     except psutil.TimeoutExpired:
-        handle.kill()
-        handle.wait(patience)
+        process.kill()
+        process.wait(patience)
 
 
 def replace(path: Path, content: bytes) -> None:

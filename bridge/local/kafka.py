@@ -64,6 +64,11 @@ class LocalKafka:
     draft: Path | None
     start_timeout: float
 
+    @property
+    def training(self) -> bool:
+        """Whether this is the first run, whose stop takes some 10 s more: it writes the cache of the next starts."""
+        return self.draft is not None
+
     def check(self) -> None:
         """Raises LocalError with the end of the log of the first broker that died."""
         for broker in self.brokers:

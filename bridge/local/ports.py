@@ -12,6 +12,7 @@ HOST = "127.0.0.1"
 # must find its port again.
 FREE = range(20000, 32000)
 TRIES = 200
+LAST = 65535
 
 
 def is_free(port: int) -> bool:
@@ -37,5 +38,7 @@ def pick(count: int) -> tuple[int, ...]:
 
 def require_free(port: int, setting: str) -> None:
     """Raises LocalError naming the port and the setting that changes it."""
+    if port > LAST:
+        raise LocalError(f"port {port} does not exist, the last is {LAST}; set {setting} to a lower one")
     if not is_free(port):
         raise LocalError(f"port {port} is in use by another process; end it, or set {setting} to another port")

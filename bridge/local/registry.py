@@ -58,6 +58,11 @@ class LocalRegistry:
         """The process id of its JVM; it changes with a restart."""
         return self.child.pid
 
+    @property
+    def training(self) -> bool:
+        """Whether this is the first run, whose stop takes some 10 s more: it writes the cache of the next starts."""
+        return self.draft is not None
+
     def check(self) -> None:
         """Raises LocalError with the end of its log when it has died."""
         self.child.check()

@@ -68,9 +68,7 @@ class Service:
 
 def processors(instances: int, logs: Path) -> list[Service]:
     """N processors and the reactors, not started yet."""
-    numbered = [
-        Service(f"processor-{n}", ("streams", "--role", "processor"), logs) for n in range(1, instances + 1)
-    ]
+    numbered = [Service(f"processor-{n}", ("streams", "--role", "processor"), logs) for n in range(1, instances + 1)]
     return [*numbered, Service("reactors", ("streams", "--role", "reactors"), logs)]
 
 

@@ -6,11 +6,12 @@ The bytes are exactly those of the `Append` record of the category's schema: any
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import msgspec
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 
 from bridge.errors import SchemaError, Undecodable
@@ -64,8 +65,7 @@ def _branches(schema: Schema) -> tuple[Branch, ...]:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
+class Slice(msgspec.Struct, frozen=True):
     """One event of an append: its branch, its fields, and its own Avro bytes (branch number and body)."""
 
     branch: Branch
@@ -73,12 +73,11 @@ class Slice:
     raw: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """An append's envelope with its own bytes, and its events."""
+class Decoded(msgspec.Struct, frozen=True):
+    """An append: its event time, its envelope's own bytes, and its events."""
 
-    envelope: Envelope
-    envelope_raw: bytes
+    time: int
+    envelope: bytes
     events: list[Slice]
 
 
@@ -122,49 +121,51 @@ def decode(schema: CategorySchema, value: bytes, count: int) -> Decoded:
 def _decode(schema: CategorySchema, value: bytes, count: int) -> Decoded:
     source = io.BytesIO(value)
     source.seek(PREFIX.size)
-    envelope = _read_envelope(source)
-    envelope_raw = value[PREFIX.size : source.tell()]
-    events = list(_slices(schema, source, value))
+    envelope: Any = schemaless_reader(source, _ENVELOPE, None)
+    end = source.tell()
+    events = _slices(schema, source, value)
     if len(events) != count:
         raise Undecodable(f"the value holds {len(events)} events, the header says {count}")
     if source.tell() != len(value):
         raise Undecodable(f"{len(value) - source.tell()} bytes stand behind the append")
-    return Decoded(envelope, envelope_raw, events)
+    return Decoded(envelope["time"], value[PREFIX.size : end], events)
 
 
-def _slices(schema: CategorySchema, source: io.BytesIO, value: bytes) -> Iterator[Slice]:
-    branches = schema.branches
-    while count := _block(source, value):
-        for _ in range(count):
-            start = source.tell()
-            number = _long(source, value)
-            if not 0 <= number < len(branches):
-                raise Undecodable(f"schema {schema.id} has no event type number {number}")
-            branch = branches[number]
-            data = schemaless_reader(source, branch.schema, None)
-            yield Slice(branch, data, value[start : source.tell()])  # type: ignore[arg-type]
+def _slices(schema: CategorySchema, source: io.BytesIO, value: bytes) -> list[Slice]:
+    """The array's blocks from the source's place on; leaves the source behind them."""
+    found: list[Slice] = []
+    count, place = _long(value, source.tell())
+    while count:
+        if count < 0:
+            _, place = _long(value, place)  # a negative count is followed by the block's size in bytes
+        for _ in range(abs(count)):
+            found.append(_slice(schema, source, value, place))
+            place = source.tell()
+        count, place = _long(value, place)
+    source.seek(place)
+    return found
 
 
-def _block(source: io.BytesIO, value: bytes) -> int:
-    """The number of items in the array's next block; a negative count is followed by the block's size in bytes."""
-    count = _long(source, value)
-    if count < 0:
-        _long(source, value)
-    return abs(count)
+def _slice(schema: CategorySchema, source: io.BytesIO, value: bytes, start: int) -> Slice:
+    number, place = _long(value, start)
+    if not 0 <= number < len(schema.branches):
+        raise Undecodable(f"schema {schema.id} has no event type number {number}")
+    branch = schema.branches[number]
+    source.seek(place)
+    data: Any = schemaless_reader(source, branch.schema, None)
+    return Slice(branch, data, value[start : source.tell()])
 
 
-def _long(source: io.BytesIO, value: bytes) -> int:
-    position = source.tell()
-    shift = number = 0
-    while True:
-        byte = value[position]
-        position += 1
+def _long(value: bytes, place: int) -> tuple[int, int]:
+    """(an Avro long, the place behind it)."""
+    byte = value[place]
+    number, shift = byte & 0x7F, 7
+    while byte >= 0x80:
+        place += 1
+        byte = value[place]
         number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            break
         shift += 7
-    source.seek(position)
-    return (number >> 1) ^ -(number & 1)
+    return (number >> 1) ^ -(number & 1), place + 1
 
 
 def zigzag(number: int) -> bytes:
@@ -179,17 +180,11 @@ def zigzag(number: int) -> bytes:
 
 
 def read_envelope(raw: bytes) -> Envelope:
-    """The envelope from its own bytes, as `Decoded.envelope_raw` holds them."""
-    return _read_envelope(io.BytesIO(raw))
-
-
-def _read_envelope(source: io.BytesIO) -> Envelope:
-    fields: Any = schemaless_reader(source, _ENVELOPE, None)
-    return Envelope(fields["actor"], fields["time"], fields["correlation"], fields["causation"], fields["metadata"])
+    """The envelope from its own bytes, as `Decoded.envelope` holds them."""
+    fields: Any = schemaless_reader(io.BytesIO(raw), _ENVELOPE, None)
+    return Envelope(**fields)
 
 
 def read_event(schema: CategorySchema, raw: bytes) -> Slice:
     """One event from its own bytes, as `Slice.raw` holds them."""
-    source = io.BytesIO(raw)
-    branch = schema.branches[_long(source, raw)]
-    return Slice(branch, schemaless_reader(source, branch.schema, None), raw)  # type: ignore[arg-type]
+    return _slice(schema, io.BytesIO(raw), raw, 0)

@@ -72,6 +72,8 @@ class Reader:
         return [Record(one.offset, one.key, one.value, one.headers, one.timestamp * 1000) for one in page]
 
     async def close(self) -> None:
-        """Closes the connections."""
+        """Closes the connections, also those of a start that is under way or has failed."""
         if self._started is not None:
-            await self._kafka.stop()
+            self._started.cancel()
+            await asyncio.gather(self._started, return_exceptions=True)
+        await self._kafka.stop()

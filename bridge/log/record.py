@@ -5,12 +5,12 @@ Everything here is a pure function of the record's own bytes, its topic's catego
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from struct import Struct
 
+import msgspec
 from aiokafka.partitioner import murmur2
 
 from bridge.events import MAX_BYTES, MAX_EVENTS, is_stream
@@ -32,7 +32,8 @@ PREFIX = Struct(">BI")
 
 Headers = Sequence[tuple[str, bytes]]
 
-_NUMBER = re.compile(rb"0|[1-9][0-9]{0,17}")
+_DIGITS = 18
+"""Decimals of the largest number that a header may hold; it fits into eight bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,7 @@ class Place:
         return f"{self.topic}-{self.partition}"
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """A record as read from a partition. `time` is LogAppendTime in microseconds."""
 
     offset: int
@@ -62,8 +62,7 @@ class Record:
     leader_epoch: int = -1
 
 
-@dataclass(frozen=True, slots=True)
-class AppendRecord:
+class AppendRecord(msgspec.Struct, frozen=True):
     """A well-formed append, not yet judged and its events not yet decoded. `expected` is None for *any*."""
 
     stream: str
@@ -166,11 +165,16 @@ def _wrong_headers(headers: dict[str, bytes]) -> str | None:
 
 
 def _wrong_numbers(expected: bytes, count: bytes) -> str | None:
-    if expected != b"any" and not _NUMBER.fullmatch(expected):
+    if expected != b"any" and not _is_number(expected):
         return f"header {H_EXPECTED} is {expected[:40]!r}, neither a version nor any"
-    if not _NUMBER.fullmatch(count) or not 1 <= int(count) <= MAX_EVENTS:
+    if not _is_number(count) or not 1 <= int(count) <= MAX_EVENTS:
         return f"header {H_COUNT} is {count[:40]!r}, not a number from 1 to {MAX_EVENTS}"
     return None
+
+
+def _is_number(text: bytes) -> bool:
+    """ASCII decimals without leading zeros."""
+    return text.isdigit() and len(text) <= _DIGITS and (text[0] != 0x30 or len(text) == 1)
 
 
 def _wrong_value(value: bytes | None) -> str | None:

@@ -16,8 +16,7 @@ _LAST = Struct(">QiI")
 _TIMES = Struct(">11xqq")
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True):
     """A stream: the version its next event gets, first and last effective time, the running maximum of event time."""
 
     next: int = 0
@@ -42,8 +41,7 @@ class Head:
 EMPTY = Head()
 
 
-@dataclass(frozen=True, slots=True)
-class EventRow:
+class EventRow(msgspec.Struct, frozen=True):
     """One admitted event, undecoded. `raw` marks an event whose append could not be decoded (P4).
 
     The first event of such an append holds the record's whole value in `event`, the others nothing.
@@ -88,8 +86,7 @@ def times(row: bytes) -> tuple[int, int]:
     return effective, event_time
 
 
-@dataclass(frozen=True, slots=True)
-class AppendRow:
+class AppendRow(msgspec.Struct, frozen=True):
     """Where an append was admitted, and the hash of its request."""
 
     stream: str

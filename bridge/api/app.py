@@ -1,0 +1,61 @@
+"""The FastAPI application, put together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from bridge.api import categories, commands, health, metrics, openapi, problems, streams
+from bridge.api.answers import ProblemAnswer
+from bridge.api.edge import Edge
+from bridge.api.front import Front
+from bridge.api.metrics import Metrics
+from bridge.api.tokens import Tokens
+from bridge.errors import LighthouseError
+from bridge.settings import Settings
+from bridge.wiring import open_platform
+
+log = structlog.get_logger()
+
+DESCRIPTION = """Event sourcing on Apache Kafka: guarded appends, commands, and streams at any version or time.
+
+Errors are problem details (RFC 9457). Every answer that was read from a stream names what it has seen in the header
+`Lighthouse-Position`; sent back as `Lighthouse-At-Least`, another call sees at least as much.
+"""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application; it opens the platform when its server starts, and closes it when the server stops."""
+    app = FastAPI(
+        title="Lighthouse Bridge",
+        version=version("lighthouse-bridge"),
+        description=DESCRIPTION,
+        lifespan=_lifespan,
+        redoc_url=None,
+    )
+    app.state.settings = settings
+    app.state.metrics = Metrics()
+    for router in (streams.router, commands.router, categories.router, health.router, metrics.router):
+        app.include_router(router)
+    app.add_exception_handler(LighthouseError, problems.on_error)
+    app.add_exception_handler(RecursionError, problems.on_recursion)
+    app.add_exception_handler(HTTPException, problems.on_http_error)
+    app.add_exception_handler(RequestValidationError, problems.on_wrong_parameter)
+    app.add_middleware(Edge, metrics=app.state.metrics)
+    openapi.install(app, ProblemAnswer)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async with open_platform(app.state.settings) as platform:
+        app.state.front = Front(platform, Tokens(platform.facts, platform.spaces), app.state.metrics)
+        app.state.categories = categories.describe(platform)
+        log.info("API ready", categories=list(platform.base.catalog.categories))
+        yield

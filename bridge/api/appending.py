@@ -1,0 +1,104 @@
+"""An append as it was asked for, in JSON or as CloudEvents, and how its outcome is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request
+from starlette.responses import Response
+
+from bridge.api import cloudevents
+from bridge.api.answers import answer, of_append
+from bridge.api.bodies import JSON, AppendBody, convert, media_type, parse, read_body
+from bridge.api.front import Front
+from bridge.api.problems import DRAWN_KEY
+from bridge.api.writing import KEY, Sent, Told, context, draw_key, events_of, given_key, told_by
+from bridge.errors import Invalid
+from bridge.events import Appended, Event
+from bridge.handle import Context
+from bridge.log.ids import request_hash
+
+ROUTE = "/v1/streams/{category}/{id}/events"
+"""Part of each append's request hash, which is kept for ever: it must never change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An append, ready for the handler."""
+
+    events: list[Event]
+    expected: int | None
+    context: Context
+
+
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """What a body of either form says; `key` is an Idempotency-Key that follows from it, or ""."""
+
+    events: list[Sent]
+    expected: int | None
+    told: Told
+    key: str = ""
+
+
+async def append_of(request: Request, here: Front, stream: str) -> Asked:
+    """Reads an append. Raises Invalid, TooLarge, NotFound for the category, Unavailable without its schema."""
+    key = given_key(request)
+    kind = media_type(request, *_READERS)
+    sent = parse(await read_body(request))
+    body = _READERS[kind](request, sent, stream)
+    key = key or body.key or _drawn(request, body.expected)
+    schema = await here.platform.base.schemas.writer(here.platform.spaces.of(stream).place.category)
+    hashed = request_hash("POST", ROUTE, body.expected, sent)
+    return Asked(events_of(schema, body.events), body.expected, context(request, key, body.told, hashed))
+
+
+def _drawn(request: Request, expected: int | None) -> str:
+    """A key that nobody gave: only a guarded append can do without one, for its version tells a repetition."""
+    if expected is None:
+        raise Invalid(KEY, "an append that expects any version needs this header, or a repetition would append twice")
+    return draw_key(request)
+
+
+def _json(request: Request, sent: Any, stream: str) -> _Body:
+    body = convert(sent, AppendBody)
+    events = [(f"events.{index}.", event.type, event.data) for index, event in enumerate(body.events)]
+    return _Body(events, body.expected_version, told_by(body))
+
+
+def _cloud(request: Request, sent: Any, stream: str) -> _Body:
+    return _cloudevents(request, cloudevents.parse(sent, False, stream), stream, [""])
+
+
+def _clouds(request: Request, sent: Any, stream: str) -> _Body:
+    events = cloudevents.parse(sent, True, stream)
+    return _cloudevents(request, events, stream, [f"{index}." for index in range(len(events))])
+
+
+def _cloudevents(request: Request, events: list[cloudevents.CloudEventBody], stream: str, places: list[str]) -> _Body:
+    category = stream.partition("/")[0]
+    sent = [
+        (place, cloudevents.short(event, category), event.data) for place, event in zip(places, events, strict=True)
+    ]
+    return _Body(sent, cloudevents.expected(request), cloudevents.told_by(events), cloudevents.key_of(events))
+
+
+_READERS: Mapping[str, Callable[[Request, Any, str], _Body]] = {
+    JSON: _json,
+    cloudevents.SINGLE: _cloud,
+    cloudevents.BATCH: _clouds,
+}
+
+
+async def write(request: Request, here: Front, writing: Awaitable[Appended]) -> Response:
+    """Waits for an append's outcome and answers it; an error is counted and passed on."""
+    with here.metrics.outcome():
+        appended = await writing
+    here.metrics.written(appended.duplicate)
+    token = here.token(appended.position)
+    response = answer(of_append(appended, token), token, status=201)
+    if (key := request.scope.get(DRAWN_KEY)) is not None:
+        response.headers[KEY] = key
+    return response

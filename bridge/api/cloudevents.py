@@ -1,0 +1,125 @@
+"""CloudEvents 1.0 in JSON, on request (DESIGN 4): single events and batches in, batches out.
+
+In: `type` is the event type, with or without `lighthouse.<category>.`; `subject`, if there, must be the stream; the
+latest `time` is the append's event time. A CloudEvent is unique by source and id, so these stand in for a missing
+Idempotency-Key. The header Lighthouse-Expected-Version is a version, or `any`, which it is if missing.
+
+Out: `id` is the event's id, `source` the stream's address, and the attributes `streamversion`, `effectivetime`,
+`actor`, `partition` and `offset` (a text, for an attribute's integer has only 32 bits) come as extensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Annotated, Any, Literal
+
+import msgspec
+from fastapi import Request
+
+from bridge.api.bodies import MAX_VERSION, convert
+from bridge.api.openapi import header
+from bridge.api.writing import Told
+from bridge.errors import Invalid
+from bridge.events import RecordedEvent
+from bridge.log.json_values import below, instant, rfc3339, to_json
+
+SINGLE = "application/cloudevents+json"
+BATCH = "application/cloudevents-batch+json"
+EXPECTED = "Lighthouse-Expected-Version"
+
+HEADERS = (header(EXPECTED, "For CloudEvents: the first event's version, or `any`.", pattern="^(any|[0-9]{1,18})$"),)
+
+Text = Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class CloudEventBody(msgspec.Struct):
+    """A CloudEvent to append; extension attributes are ignored."""
+
+    specversion: Literal["1.0"]
+    id: Text
+    source: Text
+    type: Text
+    data: dict[str, Any]
+    subject: str | None = None
+    time: Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})] | None = None
+    datacontenttype: Literal["application/json"] = "application/json"
+
+
+Batch = Annotated[list[CloudEventBody], msgspec.Meta(min_length=1)]
+
+
+class CloudEventAnswer(msgspec.Struct):
+    """An admitted event as a CloudEvent."""
+
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: str
+    data: Any
+    streamversion: int
+    effectivetime: str
+    actor: str
+    partition: int
+    offset: str
+    correlationid: str | msgspec.UnsetType = msgspec.UNSET
+    causationid: str | msgspec.UnsetType = msgspec.UNSET
+    specversion: Literal["1.0"] = "1.0"
+    datacontenttype: Literal["application/json"] = "application/json"
+
+
+def parse(body: Any, batch: bool, stream: str) -> list[CloudEventBody]:
+    """The CloudEvents of a body. Raises Invalid."""
+    found = convert(body, Batch) if batch else [convert(body, CloudEventBody)]
+    for index, event in enumerate(found):
+        if event.subject is not None and event.subject != stream:
+            raise Invalid(f"{index}.subject", f"the subject is {event.subject[:80]!r}, but the stream is {stream}")
+    return found
+
+
+def short(event: CloudEventBody, category: str) -> str:
+    """The event type's name in its category."""
+    return event.type.removeprefix(f"lighthouse.{category}.")
+
+
+def told_by(events: Sequence[CloudEventBody]) -> Told:
+    """The append's event time: the latest of its events; raises Invalid."""
+    times = [below(f"{index}.time", instant, event.time) for index, event in enumerate(events) if event.time]
+    return Told(max(times) if times else None)
+
+
+def key_of(events: Sequence[CloudEventBody]) -> str:
+    """An Idempotency-Key from what makes the events unique."""
+    raw = msgspec.json.encode([(event.source, event.id) for event in events])
+    return f"cloudevents-{blake2b(raw, digest_size=16).hexdigest()}"
+
+
+def expected(request: Request) -> int | None:
+    """The expected version that the header names, None for any; raises Invalid."""
+    text = request.headers.get(EXPECTED, "any")
+    if text == "any":
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) <= 18 and int(text) <= MAX_VERSION):
+        raise Invalid(EXPECTED, f"{text[:40]!r} is neither a version nor any")
+    return int(text)
+
+
+def of_event(event: RecordedEvent) -> CloudEventAnswer:
+    """One event."""
+    category = event.stream.partition("/")[0]
+    return CloudEventAnswer(
+        id=event.id,
+        source=f"/v1/streams/{event.stream}",
+        type=f"lighthouse.{category}.{event.type}",
+        subject=event.stream,
+        time=rfc3339(event.envelope.time),
+        data=to_json(event.data),
+        streamversion=event.version,
+        effectivetime=rfc3339(event.effective),
+        actor=event.envelope.actor,
+        partition=event.partition,
+        offset=str(event.offset),
+        correlationid=event.envelope.correlation or msgspec.UNSET,
+        causationid=event.envelope.causation or msgspec.UNSET,
+    )

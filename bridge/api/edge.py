@@ -1,0 +1,69 @@
+"""The outermost layer of a request: its path as sent, its time and status, and what no other layer has caught."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bridge.api.metrics import Metrics
+from bridge.api.problems import internal
+
+NOBODY = 499
+"""The status under which a request is counted whose client has left before it was answered."""
+
+
+class Edge:
+    """ASGI middleware; the metrics' route is the route's template, so that streams do not become labels."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if scope["path"].startswith("/v1/"):
+            scope["path"] = scope["raw_path"].decode("latin-1")
+        with self._metrics.in_flight.track_inprogress():
+            await self._timed(scope, receive, send)
+
+    async def _timed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = _Answer(send)
+        started = time.perf_counter()
+        try:
+            await self._app(scope, receive, answer.send)
+        except ClientDisconnect:
+            answer.status = NOBODY
+        except Exception as error:  # whatever no handler knows is an error of ours: logged, and answered as such
+            await _last_resort(scope, receive, answer, error)
+        self._metrics.observe(scope["method"], _route(scope), answer.status, time.perf_counter() - started)
+
+
+class _Answer:
+    """Remembers the status that was sent; 0 until then."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        """Passes a message on."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        await self._send(message)
+
+
+async def _last_resort(scope: Scope, receive: Receive, answer: _Answer, error: Exception) -> None:
+    response = internal(scope, error)
+    if not answer.status:
+        await response(scope, receive, answer.send)
+
+
+def _route(scope: Scope) -> str:
+    route: Any = scope.get("route")
+    return str(getattr(route, "path", "unknown"))

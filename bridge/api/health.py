@@ -1,0 +1,70 @@
+"""Whether this process lives, and whether it can serve every partition."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from bridge.api.answers import answer
+from bridge.api.front import front
+from bridge.api.openapi import documents
+from bridge.errors import Unavailable
+from bridge.spaces import Limits, Space
+
+
+class LiveAnswer(msgspec.Struct):
+    """The process answers."""
+
+    live: bool
+
+
+class PartitionAnswer(msgspec.Struct):
+    """One partition; `reason` says why it is not ready. `position` is the next offset, -1 before there is one."""
+
+    category: str
+    partition: int
+    ready: bool
+    position: int
+    reason: str | None
+
+
+class ReadyAnswer(msgspec.Struct):
+    """Ready: each partition has a living owner and is not being rebuilt."""
+
+    ready: bool
+    partitions: list[PartitionAnswer]
+
+
+router = APIRouter(prefix="/health", tags=["operation"])
+
+
+@router.get("/live", **documents(LiveAnswer))
+async def live() -> Response:
+    """Answers as long as the process does."""
+    return answer(LiveAnswer(True))
+
+
+@router.get("/ready", **documents(ReadyAnswer))
+async def ready(request: Request) -> Response:
+    """200 when every partition can be read and written, else 503; both with each partition's state."""
+    here = front(request)
+    settings = here.settings
+    limits = Limits(settings.session, settings.deadline, settings.clock_skew)
+    spaces = here.platform.spaces.all()
+    partitions = await asyncio.gather(*(_partition(space, limits) for space in spaces))
+    good = all(partition.ready for partition in partitions)
+    return answer(ReadyAnswer(good, partitions), status=200 if good else 503)
+
+
+async def _partition(space: Space, limits: Limits) -> PartitionAnswer:
+    reason, place = None, space.place
+    async with space.store.view() as view:
+        try:
+            await space.check_readable(view)
+            await space.check_writable(view, limits)
+        except Unavailable as error:
+            reason = str(error)
+        return PartitionAnswer(place.category, place.partition, reason is None, view.mark.position, reason)

@@ -1,0 +1,92 @@
+"""Prometheus metrics of one API process, and how far each category's history lags behind its topic."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+
+from fastapi import APIRouter, Request
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from starlette.responses import Response
+
+from bridge.api.openapi import documents
+from bridge.api.problems import kind_of
+from bridge.errors import LighthouseError, Unavailable
+from bridge.spaces import Space
+from bridge.wiring import Platform
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+PATIENCE = 2.0
+"""Seconds that a scrape waits for Kafka; without its answer the lag is left out."""
+
+
+class Metrics:
+    """Counts and times of one process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.in_flight = Gauge("lighthouse_http_in_flight", "Requests being answered.", registry=self.registry)
+        self._seconds = Histogram(
+            "lighthouse_http_request_seconds",
+            "Time to answer, by route and status.",
+            ("method", "route", "status"),
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self._appends = Counter(
+            "lighthouse_appends", "Appends and commands by outcome.", ("outcome",), registry=self.registry
+        )
+        self.lag = Gauge(
+            "lighthouse_history_lag_records", "Records not applied yet.", ("category",), registry=self.registry
+        )
+        self._observer = lru_cache(maxsize=1024)(self._seconds.labels)
+        self._counter = lru_cache(maxsize=64)(self._appends.labels)
+
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Counts and times one answer."""
+        self._observer(method, route, str(status)).observe(seconds)
+
+    def written(self, duplicate: bool) -> None:
+        """Counts an append that was answered with its versions."""
+        self._counter("duplicate" if duplicate else "written").inc()
+
+    @contextmanager
+    def outcome(self) -> Iterator[None]:
+        """Counts an append that ends in an error, under the problem's name."""
+        try:
+            yield
+        except LighthouseError as error:
+            self._counter(kind_of(error).name).inc()
+            raise
+
+
+router = APIRouter(tags=["operation"])
+
+
+@router.get("/metrics", response_class=Response, **documents(str, media_type="text/plain"))
+async def metrics(request: Request) -> Response:
+    """Metrics in the text format of Prometheus."""
+    found: Metrics = request.app.state.metrics
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await _measure(request.app.state.front.platform, found)
+    except (TimeoutError, Unavailable):
+        found.lag.clear()
+    return Response(generate_latest(found.registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+async def _measure(platform: Platform, found: Metrics) -> None:
+    spaces = list(platform.spaces.all())
+    lags = await asyncio.gather(*(_lag(platform, space) for space in spaces))
+    for category in platform.spaces.categories:
+        total = sum(lag for space, lag in zip(spaces, lags, strict=True) if space.place.category == category)
+        found.lag.labels(category).set(total)
+
+
+async def _lag(platform: Platform, space: Space) -> int:
+    end = await platform.reader.end(space.place.topic, space.place.partition)
+    async with space.store.view() as view:
+        return max(0, end - max(0, view.mark.position))

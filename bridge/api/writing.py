@@ -1,0 +1,133 @@
+"""From a request to an append: who asks, under which key, and the events as Avro values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request
+
+from bridge.api.bodies import AppendBody
+from bridge.api.openapi import header
+from bridge.api.problems import DRAWN_KEY
+from bridge.errors import Invalid, TooLarge
+from bridge.events import MAX_EVENTS, Event
+from bridge.handle import Context
+from bridge.log.avro import CategorySchema
+from bridge.log.ids import draw
+from bridge.log.json_values import below, from_json, instant
+
+KEY = "Idempotency-Key"
+ACTOR = "Lighthouse-Actor"
+CORRELATION = "Lighthouse-Correlation-Id"
+CAUSATION = "Lighthouse-Causation-Id"
+ANONYMOUS = "anonymous"
+
+MAX_HEADER = 255
+MAX_METADATA = 16 * 1024
+"""Bytes of all metadata of an append: an envelope is kept once for each event."""
+
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+HEADERS = (
+    header(
+        KEY,
+        "Makes the call repeatable: one key of one actor is admitted once in a stream. If missing, one is drawn.",
+        maxLength=MAX_HEADER,
+    ),
+    header(
+        ACTOR,
+        f"Who acts; `{ANONYMOUS}` if missing. It is a claim: whoever lets callers in must set or check it.",
+        maxLength=MAX_HEADER,
+    ),
+    header(CORRELATION, "What this belongs to.", maxLength=MAX_HEADER),
+    header(CAUSATION, "What led to this, such as an event's id.", maxLength=MAX_HEADER),
+    header("traceparent", "W3C trace context; one that is malformed is ignored."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a body says of an append beside its events."""
+
+    time: int | None = None
+    metadata: Mapping[str, str] | None = None
+
+
+Sent = tuple[str, str, Any]
+"""An event as it was sent: its path in the body with a dot behind it, its type, its JSON data."""
+
+
+def context(request: Request, key: str, told: Told, hashed: bytes) -> Context:
+    """The context of an append. Raises Invalid for a header or metadata beyond its limits."""
+    metadata = told.metadata or {}
+    if sum(len(name.encode()) + len(value.encode()) for name, value in metadata.items()) > MAX_METADATA:
+        raise Invalid("metadata", f"all metadata together has at most {MAX_METADATA} bytes")
+    return Context(
+        actor=_text(request, ACTOR) or ANONYMOUS,
+        key=key,
+        time=told.time,
+        correlation=_text(request, CORRELATION),
+        causation=_text(request, CAUSATION),
+        metadata=metadata,
+        traceparent=_trace(request),
+        request=hashed,
+    )
+
+
+def given_key(request: Request) -> str:
+    """The Idempotency-Key that was sent, or ""."""
+    return _text(request, KEY)
+
+
+def draw_key(request: Request) -> str:
+    """A key for a request that has none; its answer will name it, whatever it is."""
+    key = draw()
+    request.scope[DRAWN_KEY] = key
+    return key
+
+
+def _text(request: Request, name: str) -> str:
+    """A header's value as UTF-8; "" where it is missing. Raises Invalid."""
+    value = request.headers.get(name)
+    if not value:
+        return ""
+    if not value.isascii():
+        value = _utf8(name, value)
+    if len(value) > MAX_HEADER:
+        raise Invalid(name, f"the header has {len(value)} characters; the limit is {MAX_HEADER}")
+    return value
+
+
+def _utf8(name: str, value: str) -> str:
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        raise Invalid(name, "the header is not UTF-8") from None
+
+
+def _trace(request: Request) -> str:
+    found = request.headers.get("traceparent", "")
+    return found if _TRACEPARENT.fullmatch(found) else ""
+
+
+def told_by(body: AppendBody) -> Told:
+    """What a JSON body says beside its events; raises Invalid."""
+    return Told(below("time", instant, body.time) if body.time is not None else None, body.metadata)
+
+
+def events_of(schema: CategorySchema, events: Sequence[Sent]) -> list[Event]:
+    """The events as Avro values. Raises Invalid with the path of the bad field, TooLarge."""
+    if len(events) > MAX_EVENTS:
+        raise TooLarge(f"an append has at most {MAX_EVENTS} events, not {len(events)}")
+    return [_event(schema, *event) for event in events]
+
+
+def _event(schema: CategorySchema, place: str, type_: str, data: Any) -> Event:
+    branch = schema.by_type.get(type_)
+    if branch is None:
+        known = ", ".join(sorted(schema.by_type))
+        raise Invalid(f"{place}type", f"there is no event type {type_[:80]!r}; known are {known}")
+    return Event(type_, from_json(branch.schema, data, f"{place}data"))
