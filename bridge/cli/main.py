@@ -53,7 +53,7 @@ def build() -> typer.Typer:
     app.add_typer(admin.topics, name="topics")
     app.add_typer(admin.schemas, name="schemas")
     for commands in registered().commands:
-        app.add_typer(commands())
+        app.registered_commands += commands().registered_commands
     return app
 
 

@@ -7,6 +7,7 @@ import hashlib
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Annotated
@@ -14,13 +15,24 @@ from typing import IO, Annotated
 import msgspec
 import stamina
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
+from bridge import times
 from bridge.cli.console import JsonFlag, err, out, with_platform, write_json
-from bridge.errors import Conflict, Invalid, LighthouseError, Unavailable, Unknown
+from bridge.errors import Invalid, LighthouseError, Unavailable, Unknown
 from bridge.events import Event, StreamId
 from bridge.handle import Context
-from bridge.log.json_values import event_from_json
+from bridge.log.avro import CategorySchema
+from bridge.log.json_values import from_json
 from bridge.wiring import Platform
 
 LANES = 256
@@ -29,13 +41,20 @@ MAX_LINE = 16 * 1024 * 1024
 PATIENCE = 60.0
 
 
+class Item(msgspec.Struct, forbid_unknown_fields=True):
+    """One event."""
+
+    type: str
+    data: dict[str, object] = {}
+
+
 class Line(msgspec.Struct, forbid_unknown_fields=True):
     """One append: `events` with type and data, or one event's `type` and `data` in short."""
 
     stream: str
     type: str = ""
     data: dict[str, object] = {}
-    events: list[dict[str, object]] = []
+    events: list[Item] = []
     expected_version: int | None = None
     key: str = ""
     actor: str = ""
@@ -102,20 +121,13 @@ def _source(file: Path | None) -> IO[bytes]:
         raise Invalid("file", f"{file} cannot be read: {error}") from error
 
 
-class _progress:
+@contextmanager
+def _progress(file: Path | None) -> Iterator[tuple[Progress, TaskID]]:
     """A bar over the input's bytes, with rate and time left; standard input has no end to tell."""
-
-    def __init__(self, file: Path | None) -> None:
-        columns = (BarColumn(), TaskProgressColumn(), DownloadColumn(), TimeRemainingColumn())
-        self._bar = Progress(TextColumn("{task.description}"), *columns, console=err, transient=True)
-        self._total = file.stat().st_size if file is not None else None
-
-    def __enter__(self):  # type: ignore[no-untyped-def]
-        self._bar.start()
-        return self._bar, self._bar.add_task("0 events", total=self._total)
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+    columns = (BarColumn(), TaskProgressColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    total = file.stat().st_size if file is not None else None
+    with Progress(TextColumn("{task.description}"), *columns, console=err, transient=True) as bar:
+        yield bar, bar.add_task("0 events", total=total)
 
 
 async def _lanes(run: _Run, source: IO[bytes]) -> AsyncIterator[int]:
@@ -170,8 +182,8 @@ async def _append(run: _Run, number: int, raw: bytes) -> None:
     line = msgspec.json.decode(raw, type=Line)
     handler = run.platform.handler
     schema = await run.platform.base.schemas.writer(StreamId.parse(line.stream).category)
-    items = line.events or [{"type": line.type, "data": line.data}]
-    events: list[Event] = [event_from_json(schema, item, f"events.{i}") for i, item in enumerate(items)]
+    items = line.events or [Item(line.type, line.data)]
+    events = [_event(schema, item, f"events.{place}") for place, item in enumerate(items)]
     key = line.key or hashlib.blake2b(b"%s:%d:%s" % (run.name.encode(), number, raw), digest_size=16).hexdigest()
     context = Context(line.actor or run.actor, key, _time(line.time), metadata=line.metadata)
     async for attempt in stamina.retry_context(on=(Unavailable, Unknown), timeout=PATIENCE, attempts=None):
@@ -182,10 +194,15 @@ async def _append(run: _Run, number: int, raw: bytes) -> None:
     run.tally.duplicates += done.duplicate
 
 
-def _time(text: str) -> int | None:
-    from bridge.times import parse
+def _event(schema: CategorySchema, item: Item, path: str) -> Event:
+    branch = schema.by_type.get(item.type)
+    if branch is None:
+        raise Invalid(f"{path}.type", f"no event type {item.type!r}; known are {', '.join(sorted(schema.by_type))}")
+    return Event(item.type, from_json(branch.schema, item.data, f"{path}.data"))
 
-    return parse(text, "time") if text else None
+
+def _time(text: str) -> int | None:
+    return times.parse(text, "time") if text else None
 
 
 def _report(tally: Tally, json: bool) -> None:
@@ -199,6 +216,3 @@ def _report(tally: Tally, json: bool) -> None:
             err.print(f"[red]and {tally.failed - len(tally.errors)} more[/red]")
     if tally.failed:
         raise typer.Exit(1)
-
-
-__all__ = ["Conflict", "produce"]
