@@ -16,7 +16,8 @@ def machine() -> str:
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     cores = len(os.sched_getaffinity(0))
-    return f"{next(names, platform.machine())}, {cores} cores, {pages / 2**30:.0f} GiB, Python {platform.python_version()}"
+    name, python = next(names, platform.machine()), platform.python_version()
+    return f"{name}, {cores} cores, {pages / 2**30:.0f} GiB, Python {python}"
 
 
 def commit() -> str:

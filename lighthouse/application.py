@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.application import Application, Bookmark
+from lighthouse.listing import lines
 from lighthouse.project import project
 
 
@@ -20,5 +21,6 @@ application = Application(
     schemas=Path(__file__).parent.parent / "schemas",
     deciders=(project,),
     bookmarks=(Bookmark("project", "commit", "CommitRecorded", "sha"),),
+    listings={"project": lines},
     commands=_commands,
 )

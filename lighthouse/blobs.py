@@ -38,15 +38,10 @@ class Blobs:
 
         Takes all chunks in either case. Raises BlobError when they are not what hash and size say.
         """
-        if self.has(hash):
-            _drain(chunks)
-            return
-        with tempfile.NamedTemporaryFile(dir=self._staging(hash), delete=False) as staged:
-            try:
-                _check(hash, _copy(chunks, staged, hash, size))
-                self._publish(staged.name, hash)
-            finally:
-                Path(staged.name).unlink(missing_ok=True)
+        try:
+            _drain(chunks) if self.has(hash) else self._store(hash, size, chunks)
+        except OSError as error:
+            raise BlobError(f"the blob store {self.root} cannot be written: {error}") from error
 
     def get(self, hash: str) -> bytes:
         """The content, compared with its hash. Raises NotFound, or BlobError when it was damaged."""
@@ -56,6 +51,14 @@ class Blobs:
             raise NotFound(f"the blob store {self.root} has no content {hash}") from error
         _check(hash, object_id(content, len(hash)))
         return content
+
+    def _store(self, hash: str, size: int, chunks: Iterable[bytes]) -> None:
+        with tempfile.NamedTemporaryFile(dir=self._staging(hash), delete=False) as staged:
+            try:
+                _check(hash, _copy(chunks, staged, hash, size))
+                self._publish(staged.name, hash)
+            finally:
+                Path(staged.name).unlink(missing_ok=True)
 
     def _path(self, hash: str) -> str:
         return f"{self.root}/{hash[:2]}/{hash[2:]}"

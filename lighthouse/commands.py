@@ -9,17 +9,22 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from bridge.errors import LighthouseError
+from bridge.errors import LighthouseError, NotFound
 from bridge.events import StreamId
+from bridge.history.reader import History
+from bridge.settings import Settings
+from bridge.wiring import open_platform
+from lighthouse.blobs import open_blobs
 from lighthouse.git import Repository, open_repository
 from lighthouse.import_git import Imported, Target, import_git
+from lighthouse.project.state import Project
 
 commands = typer.Typer(help="The Lighthouse: projects and what agents may do to them.", no_args_is_help=True)
 
@@ -51,17 +56,28 @@ def project_name(repository: Repository) -> str:
     return re.sub(r"[^A-Za-z0-9._~@:+-]+", "-", repository.name) or "project"
 
 
+class _States:
+    """The read side of the import."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+
+    async def state(self, stream: str) -> Project | None:
+        """None for a stream without events."""
+        try:
+            found = await self._history.state(stream)
+        except NotFound:
+            return None
+        return cast(Project, found.state)
+
+
 @asynccontextmanager
 async def _open() -> AsyncIterator[Target]:
-    """STUB, TO BE COMPLETED WITH bridge.wiring: opens the platform by its settings and closes it again.
-
-    `commands` and `states` come from the wiring, `blobs` is `open_blobs(settings.blobs, settings.root / "blobs")`.
-    """
-    yield _not_wired()
-
-
-def _not_wired() -> Target:
-    raise LighthouseError("import-git is not yet wired to the platform")
+    """The platform by its settings."""
+    async with open_platform(Settings()) as platform:
+        settings = platform.base.settings
+        blobs = open_blobs(settings.blobs, settings.root / "blobs")
+        yield Target(platform.handler, _States(platform.history), blobs)
 
 
 async def _import(path: Path, name: str) -> Imported:

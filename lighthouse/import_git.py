@@ -92,7 +92,7 @@ async def import_git(
     with repository.contents() as contents:
         async with aclosing(_read(repository, after, contents, target.blobs)) as history:
             async for part in history:
-                context = Context(part.actor, part.key, min(part.time, now()))
+                context = Context(actor=part.actor, key=part.key, time=min(part.time, now()))
                 tally.count(part, context, await _execute(target.commands, stream, part.command, context))
                 progress(tally.commits, total)
     seconds = time.perf_counter() - started

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lighthouse.project.content import SUBMODULE
-from lighthouse.project.paths import unescape
+from lighthouse.project.paths import escape, unescape
 from lighthouse.project.state import File, Project
 
 
@@ -17,6 +17,12 @@ def entries(project: Project) -> Iterator[tuple[bytes, File]]:
 def listing(project: Project) -> bytes:
     """Equals the output of `git ls-tree -r -z --full-tree COMMIT`."""
     return b"".join(b"%s\t%s\0" % (_object(file).encode(), path) for path, file in entries(project))
+
+
+def lines(project: Project) -> Iterator[str]:
+    """The same as text, a file a line, with the paths as events write them: a byte outside UTF-8 is `\\xff`."""
+    for path, file in entries(project):
+        yield f"{_object(file)}\t{escape(path)}"
 
 
 def _object(file: File) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,9 @@ class MemoryCommands:
         if context.key and key in self._answers:
             before, answer = self._answers[key]
             assert before == command, "one key with two bodies"
-            return replace(answer, duplicate=True)
+            return Appended(
+                answer.stream, answer.first_version, answer.last_version, answer.position, answer.append, duplicate=True
+            )
         answer = self._append(stream, command, context)
         self._answers[key] = (command, answer)
         return answer

@@ -18,7 +18,10 @@ from bridge.wiring import Base, Platform, open_base, open_platform
 T = TypeVar("T")
 
 err = Console(stderr=True, highlight=False)
-out = Console(highlight=False, soft_wrap=True)
+WIDE = 200
+"""Columns of a table that goes to a file or a pipe."""
+
+out = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
@@ -34,7 +37,7 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     table = Table(box=None, header_style="bold", pad_edge=False)
     for number, name in enumerate(columns):
         numeric = bool(found) and all(isinstance(row[number], int | float) for row in found)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(name, justify="right" if numeric else "left", no_wrap=True, overflow="ellipsis")
     for row in found:
         table.add_row(*("" if value is None else str(value) for value in row))
     out.print(table)

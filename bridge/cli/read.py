@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from bridge import present, times
-from bridge.cli.console import JsonFlag, out, with_platform, write_json, write_table
+from bridge.cli.console import JsonFlag, err, out, with_platform, write_json, write_table
 from bridge.errors import Invalid, NotFound
 from bridge.events import StreamId
 from bridge.history.events import Range
@@ -49,9 +49,9 @@ def events(
         for one in shown:
             write_json(one)
         return
-    columns = ("version", "type", "effective_time", "event_time", "actor")
+    columns = ("version", "type", "event_time", "actor")
     write_table((*columns, "data"), ([*(one[name] for name in columns), _short(one["data"])] for one in shown))
-    out.print(f"[dim]{len(shown)} of {page.head} events of {stream}[/dim]")
+    err.print(f"[dim]{len(shown)} of {page.head} events of {stream}[/dim]")
 
 
 async def _events(platform: Platform, stream: str, span: Range, at: At) -> Page:
@@ -92,12 +92,12 @@ def _show_state(found: StateAt, at: At, lines: Iterable[str] | None, json: bool)
     if json:
         write_json(present.state(found, at.time))
         return
-    out.print(f"[dim]{found.stream} after version {found.version}{', final' if found.final else ''}[/dim]")
+    err.print(f"[dim]{found.stream} after version {found.version}{', final' if found.final else ''}[/dim]")
     if lines is None:
         out.print_json(data=present.state(found, at.time)["state"])
         return
     for line in lines:
-        out.print(line, markup=False)
+        typer.echo(line)
 
 
 async def _bookmark(platform: Platform, stream: str, text: str) -> At:
@@ -131,7 +131,7 @@ def diff(
     if json:
         write_json(present.diff(found))
         return
-    out.print(f"[dim]{stream} from version {found.before} to {found.after}: {len(found.events)} events[/dim]")
+    err.print(f"[dim]{stream} from version {found.before} to {found.after}: {len(found.events)} events[/dim]")
     for step in found.patch:
         _show_step(step)
 

@@ -34,6 +34,7 @@ class LogRecord:
     value: bytes
     headers: list[tuple[str, bytes]]
     time: int
+    leader_epoch: int
 
 
 @dataclass(frozen=True)
@@ -139,25 +140,30 @@ def attempt_of(value: bytes, schemas: Schemas) -> str | None:
     return str(append["metadata"].get("attempt"))
 
 
-def read_log(bootstrap: str, topic: str, partition: int) -> Iterator[LogRecord]:
-    """Every record of a partition, up to the end as it is at the beginning."""
+def read_log(bootstrap: str, topic: str, partition: int, end: int) -> Iterator[LogRecord]:
+    """Every record of a partition below an offset."""
     config = {"bootstrap.servers": bootstrap, "group.id": "checker", "enable.auto.commit": False, "log_level": 2}
     with closing(Consumer(config)) as consumer:
-        where = TopicPartition(topic, partition, 0)
-        _, end = consumer.get_watermark_offsets(where, PATIENCE)
-        consumer.assign([where])
+        consumer.assign([TopicPartition(topic, partition, 0)])
         until, position = time.monotonic() + PATIENCE, 0
         while position < end:
             assert time.monotonic() < until, f"{topic}-{partition} was read up to {position} of {end} only"
             for message in consumer.consume(1000, 0.2):
                 assert message.error() is None, message.error()
                 position = (message.offset() or 0) + 1
-                yield _record(message)
+                if position <= end:
+                    yield _record(message)
 
 
 def _record(message: Message) -> LogRecord:
     headers: Any = message.headers() or []
     sound = [(name, value or b"") for name, value in headers]
+    epoch = message.leader_epoch()
     return LogRecord(
-        message.offset() or 0, message.key(), message.value() or b"", sound, message.timestamp()[1] * 1000
+        offset=message.offset() or 0,
+        key=message.key(),
+        value=message.value() or b"",
+        headers=sound,
+        time=message.timestamp()[1] * 1000,
+        leader_epoch=-1 if epoch is None else epoch,
     )

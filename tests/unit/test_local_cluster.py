@@ -86,6 +86,11 @@ def test_a_port_in_use_is_named_with_its_setting(tmp_path: Path) -> None:
             require_free(port, "ANY_SETTING")
 
 
+def test_a_port_beyond_the_last_is_named_with_its_setting(tmp_path: Path) -> None:
+    with pytest.raises(LocalError, match=r"port 65545 does not exist.* LIGHTHOUSE_KAFKA_PORT"):
+        open_cluster(settings(tmp_path, kafka_port=65535))
+
+
 def test_a_kept_port_that_was_taken_meanwhile_is_replaced(tmp_path: Path) -> None:
     known = open_cluster(settings(tmp_path))
     with socket.create_server((HOST, known.ports[0])):

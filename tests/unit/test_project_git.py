@@ -124,6 +124,12 @@ def test_a_damaged_blob_is_noticed(tmp_path: Path) -> None:
         blobs.get(HASH)
 
 
+def test_a_blob_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(BlobError, match="cannot be written"):
+        open_blobs("", tmp_path / "file").put(HASH, len(CONTENT), [CONTENT])
+
+
 def test_a_blob_store_that_cannot_be_opened_says_so(tmp_path: Path) -> None:
     with pytest.raises(BlobError, match="'nonsense://x' cannot be opened"):
         open_blobs("nonsense://x", tmp_path)

@@ -1,0 +1,53 @@
+"""One processor, from the start of a topic, beside a bare consumer that only decodes the same records."""
+
+from __future__ import annotations
+
+import time
+
+from benchmarks.bare import decode_all, send_all
+from benchmarks.figure import Measured, Rounds
+from benchmarks.sample import Writer, sample
+from benchmarks.scene import Scene, applied, until
+from benchmarks.servers import Servers
+from bridge.log.compose import Schema
+from bridge.wiring import open_base
+
+RUNS = 3
+STREAMS = 1_000
+EACH = 300
+
+
+async def process(servers: Servers) -> Measured:
+    """Admission, history and state of single-event appends; each run begins with empty stores."""
+    scene = Scene(servers.settings("process"))
+    await scene.prepare()
+    topic, schema = await _fill(scene)
+    ours, bare = Rounds(), Rounds()
+    for number in range(RUNS):
+        ours.rates.append(await _rate(scene.anew(str(number)), STREAMS * EACH))
+        bare.rates.append(decode_all(scene.settings, topic, schema, STREAMS * EACH))
+    return Measured(ours.rate, bare.rate, ours.extra() | {"events": STREAMS * EACH, "streams": STREAMS})
+
+
+async def _fill(scene: Scene) -> tuple[str, Schema]:
+    async with open_base(scene.settings) as base:
+        what = sample()
+        schema = await base.schemas.writer(what.category)
+        writer = Writer(schema, base.topics.name(what.category), scene.settings.partitions)
+        records = writer.singles(what.streams("s", STREAMS), EACH, time.time_ns() // 1000)
+        send_all(scene.settings, records)
+        return writer.topic, schema.schema
+
+
+async def _rate(scene: Scene, total: int) -> float:
+    """Records a second between the first commit that was seen and the last one, by the stores' own positions."""
+    with scene.process("streams", "--role", "processor") as processor:
+        async with scene.spaces(sample().category) as spaces:
+
+            async def reached(count: int) -> bool:
+                return await applied(spaces) >= count
+
+            await until(lambda: reached(1), "a first commit", [processor], every=0.005)
+            began, first = time.perf_counter(), await applied(spaces)
+            await until(lambda: reached(total), f"{total} records", [processor], 120, every=0.01)
+            return (total - first) / (time.perf_counter() - began)

@@ -1,0 +1,102 @@
+"""The load of a fault test: guarded writers that know their stream's version, and some that append to any."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from bridge.events import Event
+from bridge.handle import Handler
+from tests.faults.journal import REFUSED, Attempt, Journal, Outcome, Request
+
+GUARDED = 16
+ANY = 2
+PAUSE = 0.01
+"""Seconds between two appends of a writer: two cores carry the broker, too."""
+
+PATIENCE = 30.0
+
+
+def commit(text: str) -> Event:
+    """An event of the project category; `text` tells it from all others."""
+    return Event("CommitRecorded", {"sha": text.encode().hex().ljust(40, "0")[:40], "message": text})
+
+
+def at(handler: Handler, partition: int, name: str = "at") -> str:
+    """A stream's name that lies in this partition."""
+    names = (f"project/{name}-{number}" for number in itertools.count())
+    return next(name for name in names if handler._spaces.of(name).place.partition == partition)
+
+
+@dataclass
+class Writers:
+    """Writes until `stop` is set; a request whose outcome is unknown is asked again until it is known.
+
+    A request that was refused as unavailable is asked again under its key, or given up, at random.
+    """
+
+    handler: Handler
+    journal: Journal
+    prefix: str = "w"
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    acknowledged: dict[str, int] = field(default_factory=dict)
+    chance: random.Random = field(default_factory=lambda: random.Random(7))
+
+    async def guarded(self, name: str) -> None:
+        """One stream, one writer, each append at the version that the last answer told."""
+        stream, version = f"project/{name}", 0
+        for number in self._numbers():
+            events = [commit(f"{name}/{number}/{index}") for index in range(1 + number % 3)]
+            last = await self._settle(Request(stream, version, f"{name}/{number}", events), name)
+            if last.appended is not None:
+                version = last.appended.last_version + 1
+            elif last.actual is not None:
+                version = last.actual
+
+    async def any(self, name: str) -> None:
+        """One stream for all of these, each append wherever it comes to lie."""
+        for number in self._numbers():
+            await self._settle(Request("project/any", None, f"{name}/{number}", [commit(f"{name}/{number}")]), name)
+
+    def _numbers(self) -> Iterator[int]:
+        return itertools.takewhile(lambda _: not self.stop.is_set(), itertools.count())
+
+    async def _settle(self, request: Request, name: str) -> Attempt:
+        """Attempts until the outcome is known, or given up."""
+        while True:
+            attempt = await self.journal.ask(self.handler, request)
+            if attempt.outcome is Outcome.ACKNOWLEDGED:
+                self.acknowledged[name] = self.acknowledged.get(name, 0) + 1
+            given_up = attempt.outcome in REFUSED and self.chance.random() < 0.5
+            settled = attempt.outcome in (Outcome.ACKNOWLEDGED, Outcome.CONFLICT)
+            await asyncio.sleep(PAUSE if settled else 10 * PAUSE)
+            if settled or given_up or self.stop.is_set():
+                return attempt
+
+    async def progress(self, more: int, seconds: float) -> None:
+        """Returns once every writer was acknowledged that many times more."""
+        before = dict(self.acknowledged)
+        names = [f"{self.prefix}{number}" for number in range(GUARDED)] + [f"any{number}" for number in range(ANY)]
+
+        def met(_: Journal) -> bool:
+            return all(self.acknowledged.get(name, 0) >= before.get(name, 0) + more for name in names)
+
+        await self.journal.until(met, seconds, f"{more} more acknowledgements of each writer")
+
+
+@asynccontextmanager
+async def writing(handler: Handler, journal: Journal) -> AsyncIterator[Writers]:
+    """Sixteen guarded writers and some others, at work until the block is left; each then ends its request."""
+    writers = Writers(handler, journal)
+    guarded = [writers.guarded(f"{writers.prefix}{number}") for number in range(GUARDED)]
+    tasks = [asyncio.create_task(work) for work in guarded]
+    tasks += [asyncio.create_task(writers.any(f"any{number}")) for number in range(ANY)]
+    try:
+        yield writers
+    finally:
+        writers.stop.set()
+        await asyncio.wait_for(asyncio.gather(*tasks), PATIENCE)

@@ -1,0 +1,443 @@
+"""The append protocol against a naive reference: invariants I1-I7 (DESIGN 5) after every step of any interleaving.
+
+The real Handler, Owner, History and memory store run on a simulated log. Each record that a client writes is
+confirmed, confirmed in vain, delayed, doubled or lost; owners stop at any of their steps and wake as zombies.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from bridge.cache import StateCache
+from bridge.errors import (
+    Conflict,
+    Fenced,
+    KeyReused,
+    Refused,
+    Unavailable,
+    Unknown,
+)
+from bridge.events import Appended, Envelope, Event
+from bridge.history.events import Range
+from bridge.history.reader import At
+from bridge.history.times import ClockName
+from bridge.log.avro import CategorySchema, encode
+from bridge.log.record import headers_of
+from bridge.store import keys
+from bridge.store.memory import MemoryStores
+from streams.owner import Code, Owner
+from tests.model import account
+from tests.model.reference import Fact, Truth, balance, memos
+from tests.model.world import KNOWN, PARTITION, PLACE, UNKNOWN, Ask, Attempt, Process, World, now
+from tests.simlog import rows_of, schemas_of
+
+STREAMS = st.sampled_from(["account/a", "account/b"])
+KEYS = st.sampled_from([None, "k0", "k1", "k2"])
+SERVERS = st.integers(0, 1)
+DELTAS = st.sampled_from([None, -1, 0, 0, 0, 1, 2])
+AMOUNTS = st.integers(1, 9)
+STOPS = st.sampled_from([None, None, None, "commit", "committed"])
+FATES = st.sampled_from(["deliver", "deliver", "deliver", "lose", "late", "twice", "drop"])
+GARBAGE = st.sampled_from(["headers", "magic", "partition", "count", "expected", "key", "id", "tick", "category"])
+
+
+def deposits(amounts: list[int]) -> tuple[Event, ...]:
+    return tuple(Event("Deposited", {"amount": amount, "memo": f"m{amount % 3}"}) for amount in amounts)
+
+
+class AppendProtocol(RuleBasedStateMachine):
+    """Rules are what can happen; invariants are what must hold whatever happens."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.world = World()
+        self.world.open()
+        self.final: dict[tuple[str, ClockName, int], int] = {}
+        self.checked: Any = None
+        self.foreign = 0
+
+    # Clients
+
+    @rule(server=SERVERS, stream=STREAMS, key=KEYS, delta=DELTAS, amounts=st.lists(AMOUNTS, min_size=1, max_size=3))
+    def append(self, server: int, stream: str, key: str | None, delta: int | None, amounts: list[int]) -> None:
+        expected = None if delta is None else max(0, self.world.head(stream) + delta)
+        self.world.ask(self.world.servers[server], Ask(stream, key, deposits(amounts), expected))
+
+    @rule(server=SERVERS, amount=AMOUNTS)
+    def create(self, server: int, amount: int) -> None:
+        self.world.ask(self.world.servers[server], Ask("", None, deposits([amount]), create=True))
+
+    @rule(server=SERVERS, stream=STREAMS, key=KEYS, amount=AMOUNTS, times=st.integers(1, 3))
+    def deposit(self, server: int, stream: str, key: str | None, amount: int, times: int) -> None:
+        self.world.ask(self.world.servers[server], Ask(stream, key, account.Deposit(amount, "c", times)))
+
+    @rule(server=SERVERS, stream=STREAMS, key=KEYS, amount=AMOUNTS)
+    def withdraw(self, server: int, stream: str, key: str | None, amount: int) -> None:
+        self.world.ask(self.world.servers[server], Ask(stream, key, account.Withdraw(amount)))
+
+    @rule(server=SERVERS, stream=STREAMS, key=KEYS)
+    def look(self, server: int, stream: str, key: str | None) -> None:
+        self.world.ask(self.world.servers[server], Ask(stream, key, account.Look()))
+
+    @precondition(lambda self: any(one.ask.key for one in self.world.attempts))
+    @rule(server=SERVERS, data=st.data())
+    def again(self, server: int, data: st.DataObject) -> None:
+        asked = [one.ask for one in self.world.attempts if one.ask.key]
+        self.world.ask(self.world.servers[server], data.draw(st.sampled_from(asked)))
+
+    @precondition(lambda self: any(one.ask.key for one in self.world.attempts))
+    @rule(server=SERVERS, amount=AMOUNTS, data=st.data())
+    def another_body(self, server: int, amount: int, data: st.DataObject) -> None:
+        before = data.draw(st.sampled_from([one.ask for one in self.world.attempts if one.ask.key]))
+        self.world.ask(self.world.servers[server], Ask(before.stream, before.key, deposits([amount, 7]), None))
+
+    @rule(server=SERVERS)
+    def refuse_or_take(self, server: int) -> None:
+        producer = self.world.servers[server].producer
+        producer.refusing = not producer.refusing
+
+    # The log
+
+    @precondition(lambda self: self.world.pending())
+    @rule(data=st.data(), fate=FATES)
+    def report(self, data: st.DataObject, fate: str) -> None:
+        producer, flight = data.draw(st.sampled_from(self.world.pending()))
+        if fate in ("deliver", "twice"):
+            producer.deliver(flight)
+        if fate == "lose":
+            producer.arrive(flight)
+        if fate in ("late", "twice"):
+            self.world.late.append((producer, flight))
+        producer.give_up(flight)
+        self.world.loop.settle()
+
+    @precondition(lambda self: self.world.late)
+    @rule(data=st.data())
+    def arrive_late(self, data: st.DataObject) -> None:
+        producer, flight = data.draw(st.sampled_from(self.world.late))
+        producer.arrive(flight)
+
+    @rule(milliseconds=st.integers(-1500, 2500))
+    def clock(self, milliseconds: int) -> None:
+        self.world.log.now += milliseconds * 1000
+
+    @rule()
+    def tick(self) -> None:
+        self.world.write(None, None, {"lh_tick": b"1"})
+
+    @rule(stream=STREAMS, what=GARBAGE)
+    def garbage(self, stream: str, what: str) -> None:
+        key, value, headers = self._foreign(stream, KNOWN, 1)
+        wrong = {"count": ("lh_count", b"01"), "expected": ("lh_expected", b"-1"), "id": ("lh_append", b"short")}
+        if what in wrong:
+            headers |= dict([wrong[what]])
+        headers |= {"lh_tick": b"1"} if what == "tick" else {}
+        keys_ = {"partition": b"account/c", "key": b"account/" + b"a" * 300, "category": b"order/a"}
+        value = b"\1" + value[1:] if what == "magic" else value
+        self.world.write(keys_.get(what, key), value, {} if what == "headers" else headers)
+
+    @rule(stream=STREAMS, schema=st.sampled_from([KNOWN, UNKNOWN]), extra=st.integers(0, 1))
+    def foreign_append(self, stream: str, schema: int, extra: int) -> None:
+        """Well-formed; undecodable while its schema is unknown, or for ever where its count is not the value's."""
+        self.world.write(*self._foreign(stream, schema, 2 + (extra if self.foreign % 4 == 0 else 0)))
+
+    def _foreign(self, stream: str, schema: int, count: int) -> tuple[bytes, bytes, dict[str, bytes]]:
+        self.foreign += 1
+        writer = CategorySchema(schema, self.world.schema)
+        events = [(writer.by_type["Deposited"], {"amount": 1, "memo": "f"})] * min(count, 2)
+        value = encode(writer, Envelope("foreign", self.world.log.now), list(events))
+        headers = headers_of(self.foreign.to_bytes(16, "big"), None, count, bytes(16))
+        return stream.encode(), value, {name: value for name, value in headers if isinstance(value, bytes)}
+
+    @rule()
+    def learn(self) -> None:
+        """The registry is given the schema that was missing."""
+        self.world.registry.known[UNKNOWN] = self.world.schema
+
+    # Owners
+
+    @precondition(lambda self: self.world.current.task is None and not self.world.current.dead)
+    @rule(most=st.integers(1, 9), stop_at=STOPS)
+    def consume(self, most: int, stop_at: str | None) -> None:
+        self.world.current.gate.stop_at = stop_at
+        self.world.take(self.world.current, most)
+
+    @precondition(lambda self: self.world.current.task is None and not self.world.current.dead)
+    @rule(stop_at=STOPS)
+    def unpark(self, stop_at: str | None) -> None:
+        process = self.world.current
+        process.gate.stop_at = stop_at
+        self.world.start(process, process.owner.unpark())
+
+    @rule(stop_at=st.sampled_from([None, None, "owned", "commit"]))
+    def another_owner(self, stop_at: str | None) -> None:
+        self.world.open(stop_at)
+
+    @precondition(lambda self: any(one.gate.stopped for one in self.world.processes))
+    @rule(data=st.data())
+    def wake(self, data: st.DataObject) -> None:
+        process = data.draw(st.sampled_from([one for one in self.world.processes if one.gate.stopped]))
+        self._step(process, process.gate.go_on)
+
+    @precondition(lambda self: any(zombie(one, self.world) for one in self.world.processes))
+    @rule(data=st.data(), most=st.integers(1, 9))
+    def zombie_takes(self, data: st.DataObject, most: int) -> None:
+        process = data.draw(st.sampled_from([one for one in self.world.processes if zombie(one, self.world)]))
+        self._step(process, lambda: self.world.take(process, most))
+
+    @precondition(lambda self: any(zombie(one, self.world) for one in self.world.processes))
+    @rule(data=st.data())
+    def zombie_beats(self, data: st.DataObject) -> None:
+        process = data.draw(st.sampled_from([one for one in self.world.processes if zombie(one, self.world)]))
+        self._step(process, lambda: self.world.start(process, process.owner.beat()))
+        assert process.dead, "a zombie's beat was taken"
+
+    def _step(self, process: Process, step: Any) -> None:
+        """I6: a zombie writes nothing, and learns that it is one as soon as it tries."""
+        store = self.world.stores.open(PLACE.space)
+        before = store.state
+        step()
+        self.world.settle(process)
+        if process is not self.world.current:
+            assert store.state is before, "I6: a zombie wrote"
+        if process.dead and process.task is not None:
+            assert isinstance(process.task.exception(), Fenced), process.task.exception()
+
+    @rule()
+    def rebuild(self) -> None:
+        """The store is lost; a new owner builds it again."""
+        store = self.world.stores.open(PLACE.space)
+        self.world.loop.run(store.wipe(self.world.loop.run(store.own())))
+        self.world.open()
+
+    @rule(seconds=st.sampled_from([0.5, 3.5, 6.0, 11.0]), beats=st.booleans())
+    def wait(self, seconds: float, beats: bool) -> None:
+        self.world.loop.advance(seconds)
+        process = self.world.current
+        if beats and process.task is None and not process.dead:
+            self.world.start(process, process.owner.beat())
+
+    @rule(server=SERVERS)
+    def stop_behind_wait(self, server: int) -> None:
+        """The next attempt that has waited for its record stands still before it looks (between A5 and A6)."""
+        if not self.world.servers[server].gate.stopped:
+            self.world.servers[server].gate.stop_at = "waited"
+
+    @precondition(lambda self: any(one.gate.stopped for one in self.world.servers))
+    @rule()
+    def go_on_behind_wait(self) -> None:
+        for server in self.world.servers:
+            if server.gate.stopped:
+                server.gate.go_on()
+        self.world.loop.settle()
+
+    # Invariants
+
+    @invariant()
+    def answers_hold(self) -> None:
+        """I1 and I2."""
+        told = self.world.truth()
+        for attempt in self.world.attempts:
+            if attempt.task.done() and not attempt.judged:
+                attempt.judged = True
+                self._judge(attempt, told)
+        admitted = told.admitted()
+        for flight in self.world.void:
+            assert not admitted.keys() & set(flight.offsets), f"I2: {flight.outgoing} was refused, then admitted"
+
+    def _judge(self, attempt: Attempt, told: Truth) -> None:
+        error = attempt.task.exception()
+        if error is None:
+            attempt.answer = attempt.task.result()
+            acknowledged(attempt, attempt.answer, told)
+        elif isinstance(error, Unknown):
+            return
+        else:
+            assert isinstance(error, (Conflict, Refused, KeyReused, Unavailable)), error
+            refused(attempt, error, self.world.attempts)
+            self.world.void.extend(attempt.flights)
+
+    @invariant()
+    def history_holds(self) -> None:
+        """I3, I4, I5, I7."""
+        store, known = self.world.stores.open(PLACE.space), UNKNOWN in self.world.registry.known
+        if self.checked == (store.state, known):
+            return
+        self.checked = (store.state, known)
+        told = self.world.truth(max(self.world.position, 0))
+        rows = rows_of(self.world.stores, PLACE.space)
+        whole = self.world.truth()
+        for stream, facts in whole.streams.items():
+            for (name, clock, at), version in self.final.items():
+                if name == stream:
+                    assert as_of(facts, clock, at) == version, f"I7: {name} at {at} by {clock} was {version}"
+        assert {key[1:] for key in rows if key[:1] == b"a"} == set(told.wins), "I5: appends"
+        assert sum(key[:1] == b"e" for key in rows) == sum(map(len, told.streams.values())), "I3: versions"
+        if keys.REBUILD in rows and self.world.position >= int.from_bytes(rows[keys.REBUILD], "big"):
+            for stream, facts in told.streams.items():
+                self._stream_holds(stream, facts, told, keys.parked(stream) in rows)
+        if not any(key[:1] == b"k" for key in rows) and self.world.position > 0:
+            assert rebuilt(self.world) == rows_of(self.world.stores, PLACE.space, (keys.REBUILD,)), "I4"
+
+    def _stream_holds(self, stream: str, facts: list[Fact], told: Truth, parked: bool) -> None:
+        history = self.world.history
+        readable = next((n for n, fact in enumerate(facts) if fact.data is None), len(facts))
+        assert parked or readable == len(facts), f"{stream} holds what cannot be decoded, and is not parked"
+        assert now(history.info(stream)).head.next == len(facts), "I3"
+        stuck = rows_of(self.world.stores, PLACE.space).get(keys.parked(stream))
+        if stuck is not None:
+            return
+        page = now(history.events(stream, Range(0, len(facts))))
+        found = [
+            Fact(one.type, one.data, one.effective, one.event_time, one.append, (one.offset, one.index))
+            for one in page.events
+        ]
+        assert found == facts, "I4: history"
+        assert [one.version for one in page.events] == list(range(len(facts))), "I3"
+        for version in {0, len(facts) // 2, len(facts) - 1}:
+            state = now(history.state(stream, At(version))).state
+            past = facts[: version + 1]
+            assert (state.balance, dict(state.memos)) == (balance(past), memos(past)), "I4: state"
+        self._times_hold(stream, facts, told)
+
+    def _times_hold(self, stream: str, facts: list[Fact], told: Truth) -> None:
+        for clock in ClockName:
+            first = moments(facts, clock)[0]
+            for moment in {fact.effective for fact in facts} | {fact.event_time for fact in facts}:
+                for at in {max(moment - 1, first), max(moment, first), told.effective}:
+                    page = now(self.world.history.events(stream, Range(0, len(facts)), At(time=at, clock=clock)))
+                    assert len(page.events) - 1 == as_of(facts, clock, at), f"time travel to {at} by {clock}"
+                    end = told.effective if clock is ClockName.EFFECTIVE else facts[-1].event_time
+                    assert page.final == (at < end), f"{at} is final: {page.final}"
+                    if page.final:
+                        self.final.setdefault((stream, clock, at), len(page.events) - 1)
+
+    def teardown(self) -> None:
+        """Everything calms down; then whoever asks again with a key is told (I2)."""
+        try:
+            if hasattr(self, "world"):
+                self._calm()
+        finally:
+            if hasattr(self, "world"):
+                self.world.close()
+
+    def _calm(self) -> None:
+        world = self.world
+        world.loop.advance(30.0)
+        for server in world.servers:
+            server.producer.refusing = False
+            server.gate.stop_at = None
+        self.go_on_behind_wait()
+        for producer, flight in world.pending():
+            producer.deliver(flight)
+        self._catch_up()
+        unknown = [one.ask for one in world.attempts if one.ask.key and isinstance(one.task.exception(), Unknown)]
+        for ask in dict.fromkeys(unknown):
+            self._tell(ask)
+        assert all(one.task.done() for one in world.attempts), "an attempt was never answered"
+
+    def _tell(self, ask: Ask) -> None:
+        for _ in range(2):
+            self.world.ask(self.world.servers[0], ask)
+            for producer, flight in self.world.pending():
+                producer.deliver(flight)
+            self._catch_up()
+            assert not isinstance(self.world.attempts[-1].task.exception(), Unknown), "asking again did not tell"
+
+    def _catch_up(self) -> None:
+        world = self.world
+        world.loop.settle()
+        world.open()
+        world.take(world.current, 10_000)
+        world.loop.settle()
+        assert not world.current.dead, world.current.task
+        self.answers_hold()
+        self.history_holds()
+
+
+def zombie(process: Process, world: World) -> bool:
+    """Whether this owner was replaced and does not know it yet."""
+    return process is not world.current and process.task is None and not process.dead
+
+
+def acknowledged(attempt: Attempt, answer: Appended, told: Truth) -> None:
+    """I1: what was acknowledged is in the log, admitted, at the versions that were told."""
+    ask = attempt.ask
+    if isinstance(ask.what, account.Look):
+        assert answer.last_version == answer.first_version - 1
+        assert not attempt.flights
+        return
+    assert answer.append in told.wins, f"I1: {ask} was acknowledged with {answer}, but nothing was admitted"
+    win = told.wins[answer.append]
+    assert (win.stream, win.first, win.first + win.count - 1) == (
+        answer.stream,
+        answer.first_version,
+        answer.last_version,
+    ), f"I1: {ask} was told {answer}, not {win}"
+    assert answer.position.offset == win.offset + 1
+    assert ask.expected in (None, win.first), f"{ask} expected another version than {win}"
+    if not answer.duplicate:
+        assert win.offset in [offset for flight in attempt.flights for offset in flight.offsets]
+    facts = told.streams[win.stream]
+    assert [(one.type, one.data) for one in facts[win.first : win.first + win.count]] == asked(ask), "I1: other events"
+    if isinstance(ask.what, account.Withdraw) and all(fact.data for fact in facts):
+        assert ask.what.amount <= balance(facts[: win.first]), "an overdraft"
+
+
+def asked(ask: Ask) -> list[tuple[str, dict[str, Any]]]:
+    """The events that a request leads to."""
+    match ask.what:
+        case account.Deposit(amount, memo, times):
+            return [("Deposited", {"amount": amount, "memo": memo})] * times
+        case account.Withdraw(amount):
+            return [("Withdrawn", {"amount": amount})]
+        case account.Look():
+            return []
+        case events:
+            return [(event.type, dict(event.data)) for event in events]
+
+
+def refused(attempt: Attempt, error: BaseException, attempts: list[Attempt]) -> None:
+    """A refusal has a reason, and never comes after an acknowledgement of the same request under the same key."""
+    if isinstance(error, Unavailable):
+        return
+    assert not attempt.after, f"I1: {attempt.ask} was acknowledged before, and is now refused: {error}"
+    if isinstance(error, Conflict):
+        assert error.expected != error.actual
+    if isinstance(error, KeyReused):
+        same = [one.ask for one in attempts if (one.ask.key, one.ask.stream) == (attempt.ask.key, attempt.ask.stream)]
+        assert any(ask != attempt.ask for ask in same), "a key was used by one request only"
+
+
+def moments(facts: list[Fact], clock: ClockName) -> list[int]:
+    """The facts' times by a clock."""
+    return [fact.effective if clock is ClockName.EFFECTIVE else fact.event_time for fact in facts]
+
+
+def as_of(facts: list[Fact], clock: ClockName, at: int) -> int:
+    """The last version at or before a time."""
+    return bisect_right(moments(facts, clock), at) - 1
+
+
+def rebuilt(world: World) -> dict[bytes, bytes]:
+    """The rows of a clean rebuild from the log up to the store's position."""
+    stores = MemoryStores(world.loop.time)
+    schemas = schemas_of(world.registry, "account", account.SCHEMAS / "account")
+    owner = Owner(PLACE, stores.open(PLACE.space), Code(schemas, world.typed, StateCache(100, 100_000)))
+    now(owner.open(world.log.ends(*PARTITION)))
+    now(owner.take(world.log.read(*PARTITION, 0, world.position)))
+    return rows_of(stores, PLACE.space, (keys.REBUILD,))
+
+
+AppendProtocol.TestCase.settings = settings(
+    max_examples=150,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+TestAppendProtocol = AppendProtocol.TestCase

@@ -1,0 +1,236 @@
+"""The model's world: one partition with its owners and zombies, two API processes, and what was asked of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from bridge.cache import StateCache
+from bridge.errors import LighthouseError
+from bridge.events import Appended, Event
+from bridge.handle import Context, Handler, Log, Rules
+from bridge.history.reader import History
+from bridge.log.compose import load
+from bridge.log.producer import Outgoing
+from bridge.log.record import Place
+from bridge.spaces import Limits, Spaces
+from bridge.store.memory import MemoryStores
+from bridge.ticks import Ticker
+from bridge.typed import Typed
+from streams.owner import Code, Owner
+from tests.model import account
+from tests.model.reference import Truth, truth
+from tests.simlog import (
+    Flight,
+    Gate,
+    GatedStore,
+    GatedStores,
+    SimLog,
+    SimProducer,
+    SimRegistry,
+    VirtualLoop,
+    schemas_of,
+)
+
+T = TypeVar("T")
+PLACE = Place("lighthouse.account", "account", 0, 2)
+PARTITION = (PLACE.topic, PLACE.partition)
+KNOWN, UNKNOWN = 1, 7
+"""Schema ids: the one that everybody writes with, and one that the registry learns late."""
+
+RULES = Rules(Limits(session=3.0, deadline=10.0, clock_skew=60.0), in_flight=100, attempts=3)
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A request as a client makes it; the same one may be made many times."""
+
+    stream: str
+    key: str | None
+    what: tuple[Event, ...] | account.Command
+    expected: int | None = None
+    create: bool = False
+
+
+@dataclass(eq=False)
+class Server:
+    """An API process."""
+
+    handler: Handler
+    producer: SimProducer
+    gate: Gate
+
+
+@dataclass(eq=False)
+class Attempt:
+    """One try of a request, and what it wrote. `after` says whether an earlier try had been acknowledged before it."""
+
+    ask: Ask
+    server: Server
+    task: asyncio.Task[Appended]
+    after: bool
+    judged: bool = False
+    answer: Appended | None = None
+
+    @property
+    def flights(self) -> list[Flight]:
+        """The records that this try wrote."""
+        return [flight for flight in self.server.producer.flights if flight.sender is self.task]
+
+
+@dataclass(eq=False)
+class Process:
+    """An owner of the partition, and where its consumer stands."""
+
+    owner: Owner
+    gate: Gate
+    epoch: int
+    next: int = -1
+    task: asyncio.Task[Any] | None = None
+    dead: bool = False
+
+
+def now(coroutine: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that waits for nothing, outside of any loop."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return done.value  # type: ignore[no-any-return]
+    raise AssertionError(f"{coroutine} waits for something")
+
+
+@dataclass
+class World:
+    """Everything but the rules."""
+
+    loop: VirtualLoop = field(default_factory=VirtualLoop)
+    log: SimLog = field(default_factory=SimLog)
+    registry: SimRegistry = field(default_factory=SimRegistry)
+    attempts: list[Attempt] = field(default_factory=list)
+    processes: list[Process] = field(default_factory=list)
+    late: list[tuple[SimProducer, Flight]] = field(default_factory=list)
+    void: list[Flight] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.schema = load("account", account.SCHEMAS / "account")
+        self.registry.known[KNOWN] = self.schema
+        self.stores = MemoryStores(self.loop.time)
+        self.typed = Typed(account.account)
+        self.servers = [self._server() for _ in range(2)]
+        schemas = schemas_of(self.registry, "account", account.SCHEMAS / "account")
+        self.history = History(schemas, self._spaces(Gate()), {"account": self.typed}, self._ticker(), 60.0)
+
+    def _ticker(self) -> Ticker:
+        producer = SimProducer(self.log)
+        producer.refusing = True
+        return Ticker(producer)
+
+    def _spaces(self, gate: Gate) -> Spaces:
+        return Spaces(GatedStores(self.stores, gate), "lighthouse", {"account": PLACE.partitions})
+
+    def _server(self) -> Server:
+        producer, gate = SimProducer(self.log), Gate()
+        schemas = schemas_of(self.registry, "account", account.SCHEMAS / "account")
+        log = Log(schemas, producer, self.log.end)
+        handler = Handler(log, self._spaces(gate), {"account": self.typed}, StateCache(100, 100_000), RULES)
+        return Server(handler, producer, gate)
+
+    @property
+    def position(self) -> int:
+        """The store's."""
+        return self.stores.open(PLACE.space).state.mark.position
+
+    @property
+    def current(self) -> Process:
+        """The owner of now."""
+        return self.processes[-1]
+
+    def truth(self, position: int | None = None) -> Truth:
+        """What the log up to a position means."""
+        records = self.log.read(*PARTITION, 0, self.log.length(*PARTITION) if position is None else position)
+        return truth(records, PLACE.partition, PLACE.partitions, self.registry.known)
+
+    def head(self, stream: str) -> int:
+        """The version that the next event gets, once the log is applied."""
+        return len(self.truth().streams.get(stream, []))
+
+    # What clients do
+
+    def ask(self, server: Server, ask: Ask) -> None:
+        """One more try of a request."""
+        after = any(one.answer is not None and one.ask == ask and ask.key is not None for one in self.attempts)
+        task = self.loop.create_task(self._call(server.handler, ask))
+        self.attempts.append(Attempt(ask, server, task, after))
+        self.loop.settle()
+
+    def _call(self, handler: Handler, ask: Ask) -> Coroutine[Any, Any, Appended]:
+        context = Context("ann", ask.key, time=self.log.now - 500_000)
+        if not isinstance(ask.what, tuple):
+            return handler.execute(ask.stream, ask.what, context)
+        if ask.create:
+            return handler.create("account", ask.what, context)
+        return handler.append(ask.stream, ask.what, ask.expected, context)
+
+    def pending(self) -> list[tuple[SimProducer, Flight]]:
+        """Records whose senders have heard nothing yet."""
+        return [
+            (one.producer, flight) for one in self.servers for flight in one.producer.flights if not flight.reported
+        ]
+
+    def write(self, key: bytes | None, value: bytes | None, headers: dict[str, bytes]) -> None:
+        """A foreign producer's record."""
+        self.log.write(Outgoing(*PARTITION, key, value or b"", list(headers.items())))
+
+    # What owners do
+
+    def code(self) -> Code:
+        """What a new process folds with."""
+        schemas = schemas_of(self.registry, "account", account.SCHEMAS / "account")
+        return Code(schemas, self.typed, StateCache(100, 100_000))
+
+    def open(self, stop_at: str | None = None) -> None:
+        """A new owner; the one before becomes a zombie, wherever it stands."""
+        gate = Gate()
+        gate.stop_at = stop_at
+        owner = Owner(PLACE, GatedStore(self.stores.open(PLACE.space), gate), self.code())
+        process = Process(owner, gate, self.stores.open(PLACE.space).state.mark.epoch + 1)
+        self.processes.append(process)
+        self.start(process, self._open(process))
+
+    async def _open(self, process: Process) -> None:
+        await process.owner.open(self.log.ends(*PARTITION))
+        process.next = process.owner.start
+
+    def take(self, process: Process, most: int) -> None:
+        """P2-P6 for the next records."""
+        records = self.log.read(*PARTITION, process.next, most)
+        process.next += len(records)
+        self.start(process, process.owner.take(records))
+
+    def start(self, process: Process, step: Coroutine[Any, Any, Any]) -> None:
+        """Runs a step of an owner, up to the gate that it stops at."""
+        process.task = self.loop.create_task(step)
+        self.settle(process)
+
+    def settle(self, process: Process) -> None:
+        """Lets a process go on; one whose step failed is dead."""
+        self.loop.settle()
+        if process.task is not None and process.task.done():
+            process.dead = process.task.exception() is not None
+            if process.dead:
+                assert isinstance(process.task.exception(), LighthouseError), process.task.exception()
+            else:
+                process.task = None
+
+    def close(self) -> None:
+        """Ends every task and the loop."""
+        tasks = [one.task for one in self.attempts] + [one.task for one in self.processes if one.task]
+        for task in tasks:
+            task.cancel()
+        self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        for one in self.servers:
+            for flight in one.producer.flights:
+                flight.report.cancel()
+        self.loop.close()
