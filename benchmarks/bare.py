@@ -113,7 +113,7 @@ def _messages(settings: Settings, topic: str) -> Iterator[Message]:
     try:
         while time.monotonic() - heard < SILENCE:
             for message in consumer.consume(settings.batch_records, 0.1):
-                if message.error() is None:
+                if message.error() is None and message.value():  # a tick has no value
                     heard = time.monotonic()
                     yield message
     finally:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import chain
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from benchmarks.bare import send_all
 from benchmarks.machine import anonymous_mb
@@ -16,12 +15,15 @@ from benchmarks.scene import Process, Scene, applied, end, until
 from benchmarks.servers import Servers
 from bridge.wiring import open_base
 
-EVENTS = 1_000_000
 LONG = 10_000
+STREAMS = 900
+EACH = 11
 BATCH = 100
-STREAMS = 1_000
-LONG_STREAM = "the-long-one"
+EVENTS = LONG + STREAMS * EACH * BATCH
 PATIENCE = 300.0
+
+SMALL_BATCHES = {"linger.ms": 0, "batch.num.messages": 7}
+"""Kafka gives all records of a batch one time; small ones let the long stream grow by the millisecond."""
 
 
 @dataclass
@@ -32,32 +34,62 @@ class Million:
     processor: Process
     long: str
     seconds: float = 0.0
-    memory: list[float] = field(default_factory=list)
+    peak_mb: float = 0.0
 
     def close(self) -> None:
         """Ends the processor."""
         end(self.processor)
 
+    async def follow(self, records: int) -> None:
+        """Waits until the processor has applied that many records, and watches its memory meanwhile."""
+        async with self.scene.spaces(sample().category) as spaces:
+
+            async def there() -> bool:
+                self.peak_mb = max(self.peak_mb, anonymous_mb(self.processor.pid))
+                return await applied(spaces) >= records
+
+            await until(there, f"{records} records", [self.processor], PATIENCE, every=0.1)
+
+
+_built: WeakKeyDictionary[Servers, Million] = WeakKeyDictionary()
+
 
 async def million(servers: Servers) -> Million:
-    """Builds it when it is first asked for."""
-    if servers.million is None:
-        servers.million = await _build(servers)
-        servers.at_close(servers.million.close)
-    return servers.million
+    """The history of these servers, built when it is first asked for."""
+    if servers not in _built:
+        _built[servers] = await _build(servers)
+    return _built[servers]
 
 
 async def _build(servers: Servers) -> Million:
-    scene, what = Scene(servers.settings("million")), sample()
+    scene = Scene(servers.settings("million"))
     await scene.prepare()
-    long = f"{what.category}/{LONG_STREAM}"
-    built = Million(scene, scene.start_processor(), long)
-    try:
-        began = time.perf_counter()
-        total = await asyncio.to_thread(send_all, scene.settings, await _records(scene, long), **SMALL_BATCHES)
-        await _follow(built)
-        built.seconds = time.perf_counter() - began
-    except BaseException:
-        built.close()
-        raise
+    built = Million(scene, scene.start_processor(), f"{sample().category}/the-long-one")
+    servers.at_close(built.close)
+    records = await _records(scene, built.long)
+    began = time.perf_counter()
+    sending = asyncio.to_thread(send_all, scene.settings, records, **SMALL_BATCHES)
+    await asyncio.gather(sending, built.follow(LONG + STREAMS * EACH))
+    built.seconds = time.perf_counter() - began
     return built
+
+
+async def _records(scene: Scene, long: str) -> Iterator[Ready]:
+    """In turn one event of the long stream and a hundred of another one."""
+    async with open_base(scene.settings) as base:
+        what = sample()
+        schema = await base.schemas.writer(what.category)
+        writer = Writer(schema, base.topics.name(what.category), scene.settings.partitions)
+    now = time.time_ns() // 1000
+    ones = writer.singles([long], LONG, now)
+    many = writer.batches(what.streams("m", STREAMS), EACH, BATCH, now)
+    return _mixed(ones, many)
+
+
+def _mixed(ones: Iterator[Ready], many: Iterator[Ready]) -> Iterator[Ready]:
+    """Alternates, and goes on with what is left of either."""
+    for one in ones:
+        yield one
+        if (other := next(many, None)) is not None:
+            yield other
+    yield from many

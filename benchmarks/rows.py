@@ -6,9 +6,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from benchmarks.append import append_alone, append_fresh, append_guarded
+from benchmarks.as_of import state_as_of
+from benchmarks.failover import failover
 from benchmarks.figure import Measured, Target
+from benchmarks.memory import memory
+from benchmarks.over_http import http_append, http_append_batch
 from benchmarks.process import process
 from benchmarks.servers import Servers
+from benchmarks.up_warm import up_warm
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,20 @@ ROWS = {
         "bare confluent-kafka producer, acks=all, 1 in flight, p50",
         append_alone,
     ),
+    "http_append": Row(
+        "guarded appends over HTTP, 1 event, 64 connections",
+        "appends/s",
+        (at_least(2_000), below(60, "p99_ms")),
+        "an empty FastAPI route with the same client and requests",
+        http_append,
+    ),
+    "http_append_batch": Row(
+        "guarded appends over HTTP, 100 events each, 16 connections",
+        "events/s",
+        (at_least(15_000),),
+        "an empty FastAPI route with the same client and requests",
+        http_append_batch,
+    ),
     "append_fresh": Row(
         "appends to freshly drawn streams through the library, answered by the log",
         "appends/s",
@@ -63,5 +82,33 @@ ROWS = {
         (at_least(40_000),),
         "bare confluent-kafka consumer that decodes the same records with fastavro",
         process,
+    ),
+    "state_as_of": Row(
+        "state of a stream of 10,000 events at a random time, in a history of 1,000,000 events, p99",
+        "ms",
+        (below(2), below(10, "http_p99_ms")),
+        "a scan and fold of the same rows from version 0, p50",
+        state_as_of,
+    ),
+    "failover": Row(
+        "kill -9 of one of two processors until an append to each partition has succeeded",
+        "s",
+        (below(4),),
+        "kill -9 of one of two bare consumers of a group with the same settings",
+        failover,
+    ),
+    "up_warm": Row(
+        "`scripts/up`, second start, to ready",
+        "s",
+        (below(15),),
+        "the first start in an empty home, jars there already",
+        up_warm,
+    ),
+    "memory": Row(
+        "anonymous resident memory with 1,000,000 events in history: processor (highest), API",
+        "MB",
+        (below(350), below(200, "api_mb")),
+        "a Python that has imported the same modules as the processor",
+        memory,
     ),
 }

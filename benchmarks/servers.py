@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -46,8 +47,12 @@ class Servers:
             settings = settings.model_copy(update={"registry_url": registry.url})
         return settings
 
+    def at_close(self, stop: Callable[[], None]) -> None:
+        """Something that several rows use, and that ends before the servers do."""
+        self._stack.callback(stop)
+
     def close(self) -> None:
-        """Stops what was started."""
+        """Stops what was started, the last first."""
         self._stack.close()
 
 

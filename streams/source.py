@@ -76,6 +76,8 @@ class Source:
         for where, start in starts.items():
             if start is None:
                 self.pause(where)
+            else:  # the client remembers a pause from before the partition was last taken away
+                self._quietly(self._consumer.resume, [TopicPartition(*where)])
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._callbacks.revoked([(part.topic, part.partition) for part in partitions])

@@ -1,70 +1,135 @@
-"""(b) Processors that are stopped, at random moments and inside a transaction, until their partitions have moved."""
+"""(b) Processors that are stopped, at any moment and inside a transaction, until their partitions have moved."""
 
 from __future__ import annotations
 
 import asyncio
 import random
+import re
 import signal
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 
+from bridge.spaces import Space
 from bridge.store.lmdb_store import LmdbStore
 from bridge.wiring import Platform
 from tests.faults.conftest import Report
-from tests.faults.harness import Process, Stage, epochs, eventually, owned, playing, soon, spaces
-from tests.faults.journal import Journal, Request
-from tests.faults.writers import at, commit, writing
+from tests.faults.harness import Process, Stage, epochs, eventually, playing, soon, spaces
+from tests.faults.journal import Request
+from tests.faults.writers import Writers, at, commit, writing
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
 
 GETS_ON = 5.0
-"""Seconds from the stop until every partition of the stopped processor has been written again by a new owner."""
+"""Seconds from the stop until a new owner has taken every partition of the stopped processor."""
 
 
-async def _move(platform: Platform, mine: Sequence[int], before: Sequence[int], begun: float) -> float:
-    """Seconds since `begun` until these partitions have a new owner that has committed."""
+def partitions_of(process: Process) -> list[int]:
+    """The partitions of the category that a processor has, by its own log."""
+    mine: set[int] = set()
+    for line in process.output.splitlines():
+        numbers = {int(number) for number in re.findall(r"\.project-(\d+)'", line)}
+        mine = mine | numbers if "partitions assigned" in line else mine - numbers
+    return sorted(mine)
 
-    async def moved() -> bool:
+
+async def moved(platform: Platform, mine: Sequence[int], before: Sequence[int], begun: float) -> float:
+    """Seconds since `begun` until these partitions have a new owner."""
+
+    async def met() -> bool:
         now = await epochs(platform)
         return all(now[number] > before[number] for number in mine)
 
-    await soon(moved, 20, f"partitions {mine} moved")
+    await soon(met, 20, f"partitions {mine} moved")
     return time.monotonic() - begun
 
 
-def _partitions_of(process: Process) -> set[int]:
-    """The partitions of the category that a processor has now, by its own log."""
-    mine: set[int] = set()
-    for line in process.output.splitlines():
-        numbers = {int(part.rpartition("-")[2]) for part in line.split("'") if ".project-" in part}
-        if "partitions assigned" in line:
-            mine |= numbers
-        elif "partitions revoked" in line:
-            mine -= numbers
-    return mine
-
-
-@pytest.mark.parametrize("step", ["P5", "P6"])
-async def test_a_zombie_writes_nothing(step: str, stage: Stage, report: Report) -> None:
+async def test_a_zombie_that_is_about_to_commit_is_fenced(stage: Stage, report: Report) -> None:
     async with playing(stage) as (platform, checker), writing(platform.handler, checker.journal) as writers:
         await writers.progress(5, 20)
         before = await epochs(platform)
-        zombie = await stage.strike(step, signal.SIGSTOP)
+        zombie = await stage.strike("P5", signal.SIGSTOP)
         begun = time.monotonic()
         await zombie.stopped()
-        checker.journal.fault(f"SIGSTOP at {step}")
-        mine = sorted(_partitions_of(zombie))
-        assert await _move(platform, mine, before, begun) < GETS_ON
+        checker.journal.fault("SIGSTOP at P5")
+        mine = partitions_of(zombie)
+        took = await moved(platform, mine, before, begun)
         await writers.progress(3, 20)
         assert zombie.state == "T"
-        moved = await epochs(platform)
         zombie.signal(signal.SIGCONT)
         checker.journal.fault("SIGCONT")
-        await eventually(lambda: "fenced" in zombie.output or step == "P6", 10, "the zombie is told that it is one")
-        await writers.progress(10, 20)
+        await eventually(lambda: "fenced" in zombie.output, 10, "the zombie is fenced")
+        await writers.progress(5, 20)
+        next(process for process in stage.processes if process is not zombie).kill()
+        checker.journal.fault("kill -9 of the new owner: the zombie owns again")
+        await writers.progress(5, 20)
         writers.stop.set()
-        assert moved
-        report(await checker.check() | {"moved": mine})
+        report(await checker.check() | {"moved": mine, "moved in": round(took, 2)})
+        assert mine
+        assert took < GETS_ON
+
+
+async def test_a_processor_stopped_at_any_moment_writes_nothing_when_it_goes_on(stage: Stage, report: Report) -> None:
+    chance = random.Random(7)
+    async with playing(stage) as (platform, checker), writing(platform.handler, checker.journal) as writers:
+        for _ in range(2):
+            await writers.progress(5, 20)
+            zombie = next(process for process in stage.processes if partitions_of(process))
+            before, mine = await epochs(platform), partitions_of(zombie)
+            told = zombie.output.count("partitions revoked")
+            await asyncio.sleep(chance.random() * 0.1)  # any moment will do
+            zombie.signal(signal.SIGSTOP)
+            begun = time.monotonic()
+            await zombie.stopped()
+            checker.journal.fault("SIGSTOP at any moment")
+            assert await moved(platform, mine, before, begun) < GETS_ON
+            after = await epochs(platform)
+            zombie.signal(signal.SIGCONT)
+            await eventually(lambda: zombie.output.count("partitions revoked") > told, 20, "it learns of its loss")
+            assert all(now >= then for now, then in zip(await epochs(platform), after, strict=True))
+        writers.stop.set()
+        report(await checker.check())
+
+
+async def stop_inside(space: Space, process: Process, writers: Writers) -> bool:
+    """Stops the process as soon as it holds the space's writer lock; whether it still holds it when it is stopped.
+
+    A large append makes the transaction long enough to be met.
+    """
+    store = space.store
+    assert isinstance(store, LmdbStore)
+    stream = at(writers.handler, space.place.partition, f"large-{time.monotonic_ns()}")
+    request = Request(stream, 0, stream, [commit(f"large {number} {'x' * 1000}") for number in range(1000)])
+    asking = asyncio.create_task(writers.journal.ask(writers.handler, request))
+    until = time.monotonic() + 5
+    while store._lock.holder() != process.pid and time.monotonic() < until:
+        await asyncio.sleep(0)
+    process.signal(signal.SIGSTOP)
+    await process.stopped()
+    inside = store._lock.holder() == process.pid
+    if not inside:
+        process.signal(signal.SIGCONT)
+        await asking
+    return inside
+
+
+async def test_a_processor_stopped_inside_a_transaction_blocks_nobody(stage: Stage, report: Report) -> None:
+    async with playing(stage) as (platform, checker), writing(platform.handler, checker.journal) as writers:
+        await writers.progress(5, 20)
+        zombie = next(process for process in stage.processes if partitions_of(process))
+        mine = partitions_of(zombie)
+        before, begun, tries = await epochs(platform), time.monotonic(), 1
+        while not await stop_inside(spaces(platform)[mine[0]], zombie, writers):
+            before, begun, tries = await epochs(platform), time.monotonic(), tries + 1
+            assert tries < 50, "it was never inside the transaction when it was stopped"
+        checker.journal.fault(f"SIGSTOP inside a transaction, at the try {tries}")
+        assert zombie.state == "T"
+        took = await moved(platform, mine, before, begun)
+        assert await zombie.ended(5) == -signal.SIGKILL, "the new owner ends who blocks it"
+        await writers.progress(5, 20)
+        writers.stop.set()
+        report(await checker.check() | {"moved in": round(took, 2)})
+        assert took < GETS_ON
+
+

@@ -22,7 +22,7 @@ from bridge.errors import (
     Unavailable,
     Unknown,
 )
-from bridge.events import Appended, Envelope, Event
+from bridge.events import Appended, Envelope
 from bridge.history.events import Range
 from bridge.history.reader import At
 from bridge.history.times import ClockName
@@ -33,7 +33,7 @@ from bridge.store.memory import MemoryStores
 from streams.owner import Code, Owner
 from tests.model import account
 from tests.model.reference import Fact, Truth, balance, memos
-from tests.model.world import KNOWN, PARTITION, PLACE, UNKNOWN, Ask, Attempt, Process, World, now
+from tests.model.world import KNOWN, PARTITION, PLACE, UNKNOWN, Ask, Attempt, Process, World, asked, now
 from tests.simlog import rows_of, schemas_of
 
 STREAMS = st.sampled_from(["account/a", "account/b"])
@@ -44,10 +44,6 @@ AMOUNTS = st.integers(1, 9)
 STOPS = st.sampled_from([None, None, None, "commit", "committed"])
 FATES = st.sampled_from(["deliver", "deliver", "deliver", "lose", "late", "twice", "drop"])
 GARBAGE = st.sampled_from(["headers", "magic", "partition", "count", "expected", "key", "id", "tick", "category"])
-
-
-def deposits(amounts: list[int]) -> tuple[Event, ...]:
-    return tuple(Event("Deposited", {"amount": amount, "memo": f"m{amount % 3}"}) for amount in amounts)
 
 
 class AppendProtocol(RuleBasedStateMachine):
@@ -66,11 +62,11 @@ class AppendProtocol(RuleBasedStateMachine):
     @rule(server=SERVERS, stream=STREAMS, key=KEYS, delta=DELTAS, amounts=st.lists(AMOUNTS, min_size=1, max_size=3))
     def append(self, server: int, stream: str, key: str | None, delta: int | None, amounts: list[int]) -> None:
         expected = None if delta is None else max(0, self.world.head(stream) + delta)
-        self.world.ask(self.world.servers[server], Ask(stream, key, deposits(amounts), expected))
+        self.world.ask(self.world.servers[server], Ask(stream, key, tuple(amounts), expected))
 
     @rule(server=SERVERS, amount=AMOUNTS)
     def create(self, server: int, amount: int) -> None:
-        self.world.ask(self.world.servers[server], Ask("", None, deposits([amount]), create=True))
+        self.world.ask(self.world.servers[server], Ask("", None, (amount,), create=True))
 
     @rule(server=SERVERS, stream=STREAMS, key=KEYS, amount=AMOUNTS, times=st.integers(1, 3))
     def deposit(self, server: int, stream: str, key: str | None, amount: int, times: int) -> None:
@@ -94,7 +90,7 @@ class AppendProtocol(RuleBasedStateMachine):
     @rule(server=SERVERS, amount=AMOUNTS, data=st.data())
     def another_body(self, server: int, amount: int, data: st.DataObject) -> None:
         before = data.draw(st.sampled_from([one.ask for one in self.world.attempts if one.ask.key]))
-        self.world.ask(self.world.servers[server], Ask(before.stream, before.key, deposits([amount, 7]), None))
+        self.world.ask(self.world.servers[server], Ask(before.stream, before.key, (amount, 7), None))
 
     @rule(server=SERVERS)
     def refuse_or_take(self, server: int) -> None:
@@ -387,19 +383,6 @@ def acknowledged(attempt: Attempt, answer: Appended, told: Truth) -> None:
     assert [(one.type, one.data) for one in facts[win.first : win.first + win.count]] == asked(ask), "I1: other events"
     if isinstance(ask.what, account.Withdraw) and all(fact.data for fact in facts):
         assert ask.what.amount <= balance(facts[: win.first]), "an overdraft"
-
-
-def asked(ask: Ask) -> list[tuple[str, dict[str, Any]]]:
-    """The events that a request leads to."""
-    match ask.what:
-        case account.Deposit(amount, memo, times):
-            return [("Deposited", {"amount": amount, "memo": memo})] * times
-        case account.Withdraw(amount):
-            return [("Withdrawn", {"amount": amount})]
-        case account.Look():
-            return []
-        case events:
-            return [(event.type, dict(event.data)) for event in events]
 
 
 def refused(attempt: Attempt, error: BaseException, attempts: list[Attempt]) -> None:

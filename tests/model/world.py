@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, TypeVar
 
 from bridge.cache import StateCache
@@ -12,9 +13,10 @@ from bridge.errors import LighthouseError
 from bridge.events import Appended, Event
 from bridge.handle import Context, Handler, Log, Rules
 from bridge.history.reader import History
+from bridge.log import ids
 from bridge.log.compose import load
 from bridge.log.producer import Outgoing
-from bridge.log.record import Place
+from bridge.log.record import Place, partition_of
 from bridge.spaces import Limits, Spaces
 from bridge.store.memory import MemoryStores
 from bridge.ticks import Ticker
@@ -45,13 +47,33 @@ RULES = Rules(Limits(session=3.0, deadline=10.0, clock_skew=60.0), in_flight=100
 
 @dataclass(frozen=True)
 class Ask:
-    """A request as a client makes it; the same one may be made many times."""
+    """A request as a client makes it; the same one may be made many times. `what` is a command, or deposits."""
 
     stream: str
     key: str | None
-    what: tuple[Event, ...] | account.Command
+    what: tuple[int, ...] | account.Command
     expected: int | None = None
     create: bool = False
+
+
+def asked(ask: Ask) -> list[tuple[str, dict[str, Any]]]:
+    """The events that a request leads to."""
+    match ask.what:
+        case account.Deposit(amount, memo, times):
+            return [("Deposited", {"amount": amount, "memo": memo})] * times
+        case account.Withdraw(amount):
+            return [("Withdrawn", {"amount": amount})]
+        case account.Look():
+            return []
+        case amounts:
+            return [("Deposited", {"amount": amount, "memo": f"m{amount % 3}"}) for amount in amounts]
+
+
+def drawer() -> Iterator[str]:
+    """Ids as if drawn, all in the partition of the model: chance would make a failing example another one."""
+    for number in count():
+        if partition_of(f"account/drawn-{number}".encode(), PLACE.partitions) == PLACE.partition:
+            yield f"drawn-{number}"
 
 
 @dataclass(eq=False)
@@ -114,6 +136,7 @@ class World:
     void: list[Flight] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self._draw, ids.draw = ids.draw, drawer().__next__
         self.schema = load("account", account.SCHEMAS / "account")
         self.registry.known[KNOWN] = self.schema
         self.stores = MemoryStores(self.loop.time)
@@ -169,9 +192,10 @@ class World:
         context = Context("ann", ask.key, time=self.log.now - 500_000)
         if not isinstance(ask.what, tuple):
             return handler.execute(ask.stream, ask.what, context)
+        events = [Event(type_, data) for type_, data in asked(ask)]
         if ask.create:
-            return handler.create("account", ask.what, context)
-        return handler.append(ask.stream, ask.what, ask.expected, context)
+            return handler.create("account", events, context)
+        return handler.append(ask.stream, events, ask.expected, context)
 
     def pending(self) -> list[tuple[SimProducer, Flight]]:
         """Records whose senders have heard nothing yet."""
@@ -226,10 +250,11 @@ class World:
 
     def close(self) -> None:
         """Ends every task and the loop."""
+        ids.draw = self._draw
         tasks = [one.task for one in self.attempts] + [one.task for one in self.processes if one.task]
         for task in tasks:
             task.cancel()
-        self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self.loop.settle()
         for one in self.servers:
             for flight in one.producer.flights:
                 flight.report.cancel()

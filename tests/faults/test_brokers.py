@@ -1,0 +1,116 @@
+"""(d) Brokers that are killed and started again, one alone and one of three; (j) a broker that stays away."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bridge.local import LocalKafka, LocalRegistry, start_kafka
+from bridge.settings import Settings
+from tests.faults.conftest import Report
+from tests.faults.harness import CACHE, Stage, owned, playing, staged
+from tests.faults.journal import Outcome, Request
+from tests.faults.writers import commit, writing
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
+
+GRACE = 1.0
+"""Seconds over the deadline that two busy cores may take to say so."""
+FLOOD = 3000
+MEMORY = 150 << 20
+
+
+async def test_a_broker_is_killed_and_started_again(stage: Stage, kafka: LocalKafka, report: Report) -> None:
+    async with playing(stage) as (platform, checker), writing(platform.handler, checker.journal) as writers:
+        await writers.progress(5, 20)
+        await checker.remember(["project/w0", "project/w1"])
+        await asyncio.to_thread(kafka.kill, 1)
+        checker.journal.fault("kill -9 of the broker")
+        assert kafka.brokers[0].child.exit_code == -9
+        await checker.journal.until(lambda journal: bool(journal.of(Outcome.UNKNOWN)), 20, "an unknown outcome")
+        await asyncio.to_thread(kafka.restart, 1)
+        checker.journal.fault("it is back")
+        await writers.progress(5, 60)
+        writers.stop.set()
+        report(await checker.check())
+
+
+async def test_without_a_broker_answers_come_in_time_and_memory_stays(
+    stage: Stage, kafka: LocalKafka, report: Report
+) -> None:
+    async with playing(stage, 1) as (platform, checker), writing(platform.handler, checker.journal) as writers:
+        await writers.progress(5, 20)
+        await asyncio.to_thread(kafka.kill, 1)
+        checker.journal.fault("kill -9 of the broker")
+        gone, memory = len(checker.journal.attempts), psutil.Process().memory_info().rss
+        try:
+            grown = await flood(checker.journal.ask, platform.handler) - memory
+            await checker.journal.until(lambda journal: len(journal.of(Outcome.UNAVAILABLE)) > 100, 20, "refusals")
+        finally:
+            await asyncio.to_thread(kafka.restart, 1)
+        checker.journal.fault("it is back")
+        late = [one for one in checker.journal.attempts[gone:] if one.took > stage.settings.deadline + GRACE]
+        assert not late, late[:3]
+        assert grown < MEMORY, f"{grown >> 20} MiB more"
+        await owned(platform, 60)
+        await writers.progress(5, 60)
+        writers.stop.set()
+        report(await checker.check() | {"memory grown, MiB": grown >> 20})
+
+
+async def flood(ask, handler) -> int:  # type: ignore[no-untyped-def]
+    """Asks for many appends at once; answers the process's memory when all are answered."""
+    text = "x" * 2000
+    requests = [Request(f"project/f{number}", 0, f"f{number}", [commit(text)]) for number in range(FLOOD)]
+    most = 0
+
+    async def watch() -> None:
+        nonlocal most
+        while True:
+            most = max(most, psutil.Process().memory_info().rss)
+            await asyncio.sleep(0.1)
+
+    watching = asyncio.create_task(watch())
+    await asyncio.gather(*(ask(handler, request) for request in requests))
+    watching.cancel()
+    return most
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Iterator[LocalKafka]:
+    """Three brokers of this test's own."""
+    started = start_kafka(Settings(home=tmp_path / "three", cache=CACHE, kafka_port=0, brokers=3, kafka_bootstrap=""))
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+async def stage_of_three(three: LocalKafka, settings: Settings, tmp_path: Path) -> AsyncIterator[Stage]:
+    """A stage on the three."""
+    changed = settings.model_copy(update={"kafka_bootstrap": three.bootstrap, "partitions": 3})
+    async with staged(changed, tmp_path) as stage:
+        yield stage
+
+
+async def test_one_of_three_brokers_is_killed(stage_of_three: Stage, three: LocalKafka, report: Report) -> None:
+    stage = stage_of_three
+    async with playing(stage) as (platform, checker), writing(platform.handler, checker.journal) as writers:
+        facts = platform.facts["project"]
+        assert (facts.replication, facts.config["min.insync.replicas"]) == (3, "2")
+        await writers.progress(5, 30)
+        for node in (1, 2):
+            await asyncio.to_thread(three.kill, node)
+            checker.journal.fault(f"kill -9 of broker {node}")
+            begun = time.monotonic()
+            await writers.progress(5, 60)
+            checker.journal.fault(f"all writers went on after {time.monotonic() - begun:.1f} s without it")
+            await asyncio.to_thread(three.restart, node)
+            checker.journal.fault("it is back")
+            await writers.progress(5, 60)
+        writers.stop.set()
+        report(await checker.check())

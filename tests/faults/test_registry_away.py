@@ -1,0 +1,39 @@
+"""(h) The schema registry is away: nothing is skipped, all goes on when it is back."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from bridge.local import LocalRegistry
+from tests.faults.conftest import Report
+from tests.faults.harness import Stage, eventually, playing
+from tests.faults.writers import writing
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
+
+
+async def test_without_the_registry_batches_are_held_and_nothing_is_skipped(
+    stage: Stage, registry: LocalRegistry, report: Report
+) -> None:
+    async with playing(stage, 1) as (platform, checker), writing(platform.handler, checker.journal) as writers:
+        await writers.progress(5, 20)
+        await asyncio.to_thread(registry.kill)
+        checker.journal.fault("kill -9 of the registry")
+        try:
+            assert registry.child.exit_code == -9
+            await writers.progress(5, 20)  # schemas that are known need no registry
+            stage.end()
+            fresh = stage.processor()
+            checker.journal.fault("the processor is killed, and a new one started, which knows no schema")
+            await eventually(lambda: fresh.output.count("batch held") >= 1, 20, "a batch is held")
+            settled = len(checker.journal.attempts)
+            await checker.journal.until(lambda journal: len(journal.attempts) > settled + 20, 20, "answers")
+        finally:
+            await asyncio.to_thread(registry.restart)
+        checker.journal.fault("the registry is back")
+        await writers.progress(5, 20)
+        writers.stop.set()
+        assert fresh.popen.poll() is None, fresh.output
+        report(await checker.check())
