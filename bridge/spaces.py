@@ -33,6 +33,8 @@ class Space:
 
     async def check_readable(self, view: View) -> None:
         """Raises Unavailable where the history was never begun, is stopped, or is being built again (H3)."""
+        if (reason := await view.get(keys.STOPPED)) is not None:
+            raise Unavailable(reason.decode(), retry_after=10.0)
         position = view.mark.position
         if position < 0:
             raise NoOwner(f"{self.place.space} has no history yet: no processor has opened it")
@@ -43,8 +45,7 @@ class Space:
     async def check_writable(self, view: View, limits: Limits) -> None:
         """A4: raises Unavailable where nobody would apply an append in time."""
         if view.beat_age > limits.session:
-            reason = await view.get(keys.STOPPED)
-            raise NoOwner(reason.decode() if reason else f"{self.place.space} has no living owner: start a processor")
+            raise NoOwner(f"{self.place.space} has no living owner: start a processor")
         if self.oldest > limits.deadline / 2:
             raise NoOwner(f"{self.place.space} lags: an append has been waiting for {self.oldest:.1f} s")
         ahead = Clock.unpack(await view.get(keys.CLOCK)).effective / 1e6 - time.time()

@@ -6,6 +6,7 @@ through the store, and compared byte by byte with one that the real owner builds
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -78,7 +79,8 @@ class Checker:
         place = space.place
         await space.store.wait(await self.platform.reader.end(place.topic, place.partition), CAUGHT_UP)
         position, history = await rows_of(space.store)
-        log = list(read_log(settings.kafka_bootstrap, place.topic, place.partition, position))
+        where = (settings.kafka_bootstrap, place.topic, place.partition, position)
+        log = await asyncio.to_thread(lambda: list(read_log(*where)))
         reference = Reference(place.topic, place.partition, place.partitions, RawSchemas(settings.registry_url))
         for record in log:
             reference.take(record)

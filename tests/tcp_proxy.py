@@ -46,16 +46,14 @@ class KafkaProxy:
         await asyncio.gather(*self._connections, return_exceptions=True)
 
     async def _accept(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
-        try:
-            await self._connect(client, to_client)
-        finally:
-            self._connections.discard(task)
-            to_client.close()
-            with suppress(OSError):
-                await to_client.wait_closed()
+        """A task of its own for each connection: one that asyncio's server made must not be cancelled."""
+        connection = asyncio.create_task(self._connect(client, to_client))
+        self._connections.add(connection)
+        await asyncio.wait([connection])
+        self._connections.discard(connection)
+        to_client.close()
+        with suppress(OSError):
+            await to_client.wait_closed()
 
     async def _connect(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         try:

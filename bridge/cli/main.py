@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from bridge.application import registered
-from bridge.cli import admin, doctor, local, produce, read, up
+from bridge.cli import admin, doctor, local, produce, read, settings, up
 from bridge.cli.console import err
 from bridge.errors import LighthouseError
 
@@ -26,6 +26,7 @@ VERBS = (
     read.state,
     read.diff,
     admin.streams,
+    settings.settings,
 )
 
 
@@ -38,17 +39,7 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,
         epilog=EPILOG,
     )
-    for verb in (
-        up.up,
-        local.down,
-        local.status,
-        doctor.doctor,
-        produce.produce,
-        read.events,
-        read.state,
-        read.diff,
-        admin.streams,
-    ):
+    for verb in VERBS:
         app.command()(verb)
     app.add_typer(admin.topics, name="topics")
     app.add_typer(admin.schemas, name="schemas")

@@ -1,0 +1,46 @@
+"""`settings`: every setting with its value here, its default and what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from bridge.cli.console import JsonFlag, write_json, write_table
+from bridge.settings import Settings
+
+PREFIX = "LIGHTHOUSE_"
+
+
+def settings(
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/settings.md.")] = False,
+    json: JsonFlag = False,
+) -> None:
+    """List every setting, an environment variable each, with its value here."""
+    if markdown:
+        typer.echo("\n".join(page()))
+        return
+    here = Settings()
+    rows = [{"name": name, "value": str(getattr(here, field)), "meaning": text} for field, name, _, text in _fields()]
+    if json:
+        write_json(rows)
+    else:
+        write_table(("name", "value", "meaning"), (tuple(row.values()) for row in rows))
+
+
+def page() -> Iterator[str]:
+    """The lines of docs/settings.md."""
+    yield "# Settings"
+    yield ""
+    yield "Each is an environment variable; `lighthouse settings` shows the values in force. Times are in seconds."
+    yield ""
+    yield "| variable | default | meaning |"
+    yield "|---|---|---|"
+    for _, name, default, text in _fields():
+        yield f"| `{name}` | `{default}` | {text} |" if default not in ("", None) else f"| `{name}` | | {text} |"
+
+
+def _fields() -> Iterator[tuple[str, str, Any, str]]:
+    for field, info in Settings.model_fields.items():
+        yield field, PREFIX + field.upper(), info.default, info.description or ""
