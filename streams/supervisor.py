@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 
@@ -14,5 +15,5 @@ def run(instances: int) -> int:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    supervise(processors(instances, Settings().root / "logs"), stop.wait)
+    supervise(processors(instances, Settings().root / "logs", f"{os.getpid()}-"), stop.wait)
     return 0

@@ -134,7 +134,7 @@ def _join(values: object) -> str:
 
 
 def streams(
-    instances: Annotated[int, typer.Option(min=1, max=64, help="Processors to run, each a process.")] = 0,
+    instances: Annotated[int, typer.Option(min=0, max=64, help="Processors to run, each a process.")] = 0,
     json: JsonFlag = False,
 ) -> None:
     """Run processors with --instances N, until Ctrl-C; without it, show who applies what and how far."""

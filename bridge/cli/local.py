@@ -17,7 +17,8 @@ from bridge.local import Running, running
 from bridge.local import wipe as wipe_home
 from bridge.settings import Settings
 
-PATIENCE = 60.0
+PATIENCE = 180.0
+"""Seconds for everything to end; the first end writes caches, which takes long on a busy machine."""
 
 
 def status(json: JsonFlag = False) -> None:
@@ -83,6 +84,7 @@ def _end(active: Running) -> None:
     owner = psutil.Process(active.owner.pid)
     os.kill(owner.pid, signal.SIGINT)
     try:
-        owner.wait(PATIENCE)
+        with err.status(f"ending process {owner.pid}"):
+            owner.wait(PATIENCE)
     except psutil.TimeoutExpired as error:
         raise LighthouseError(f"process {owner.pid} did not end within {PATIENCE:.0f} s; end it by hand") from error

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import httpx
 import typer
@@ -35,6 +35,17 @@ TRY_NEXT = """
   {lighthouse} events {stream} --limit 5
   curl -s {url}/v1/streams/{stream}/state?version=0
 """
+
+
+class Server(Protocol):
+    """What the local Kafka and the local registry have in common."""
+
+    @property
+    def training(self) -> bool:
+        """Whether its end writes the JVM's start cache."""
+
+    def stop(self) -> None:
+        """Ends it."""
 
 
 class Stopped(Exception):
@@ -69,7 +80,7 @@ def up(
         try:
             _run(plan, stack, once)
         except Stopped:
-            err.print("stopping…")
+            err.print("stopping")
 
 
 @contextmanager
@@ -110,17 +121,26 @@ def _run(plan: Plan, stack: ExitStack, once: bool) -> None:
 
 def _servers(settings: Settings, stack: ExitStack) -> Settings:
     """Starts what no address is set for, both at once; answers the settings with the addresses."""
-    starts: list[Callable[[Settings, Callable[[str], None]], object]] = []
+    starts: list[Callable[[Settings, Callable[[str], None]], Server]] = []
     if not settings.kafka_bootstrap:
         starts.append(start_kafka)
     if not settings.registry_url:
         starts.append(start_registry)
     with err.status("starting") as shown, ThreadPoolExecutor(2) as pool:
         futures = [pool.submit(start, settings, lambda text: shown.update(text)) for start in starts]
+        servers: list[Server] = []
+        stack.callback(_stop_servers, servers)
         for future in futures:
-            server = future.result()
-            stack.callback(server.stop)  # type: ignore[attr-defined]
+            servers.append(future.result())
     return located(settings)
+
+
+def _stop_servers(servers: list[Server]) -> None:
+    """Both at once: the first stop after an installation writes the JVM's start cache, which takes some seconds."""
+    note = ", writing caches for a faster next start" if any(server.training for server in servers) else ""
+    with err.status(f"stopping Kafka and registry{note}"), ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(server.stop) for server in servers]:
+            done.result()
 
 
 async def _prepare(settings: Settings) -> None:

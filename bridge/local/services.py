@@ -66,10 +66,11 @@ class Service:
         self.start()
 
 
-def processors(instances: int, logs: Path) -> list[Service]:
-    """N processors and the reactors, not started yet."""
-    numbered = [Service(f"processor-{n}", ("streams", "--role", "processor"), logs) for n in range(1, instances + 1)]
-    return [*numbered, Service("reactors", ("streams", "--role", "reactors"), logs)]
+def processors(instances: int, logs: Path, prefix: str = "") -> list[Service]:
+    """N processors and the reactors, not started yet; the prefix tells their names and logs from others' here."""
+    names = [f"{prefix}processor-{number}" for number in range(1, instances + 1)]
+    numbered = [Service(name, ("streams", "--role", "processor"), logs) for name in names]
+    return [*numbered, Service(f"{prefix}reactors", ("streams", "--role", "reactors"), logs)]
 
 
 def stop_all(services: Sequence[Service]) -> None:
