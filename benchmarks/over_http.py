@@ -26,6 +26,7 @@ EACH = 60
 BATCH_CONNECTIONS = 16
 BATCH_EACH = 20
 BATCH = 100
+PATIENCE = 120.0
 
 Scripts = list[list[bytes]]
 
@@ -91,7 +92,11 @@ async def load(port: int, told: Scripts) -> Answers:
     command = [sys.executable, "-m", "benchmarks.http_client", str(port)]
     pipes: dict[str, Any] = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, **pipes)
-    output, _ = await process.communicate(msgspec.msgpack.encode(told))
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(msgspec.msgpack.encode(told)), PATIENCE)
+    except TimeoutError:
+        process.kill()
+        raise NotMeasured(f"the HTTP client was not answered in {PATIENCE:.0f} s") from None
     if process.returncode:
         raise NotMeasured(f"the HTTP client ended with exit code {process.returncode}")
     found = msgspec.json.decode(output, type=Answers)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from bridge.errors import (
     Contended,
     Invalid,
     KeyReused,
+    LighthouseError,
     NotFound,
     NotReached,
     SchemaError,
@@ -210,8 +211,7 @@ class Handler:
         """A2: an expected version above the head may be on its way; one that stays away is refused, and unwritten."""
         if expected > head:
             end = await self._log.end(attempt.space.place.topic, attempt.space.place.partition)
-            await self._reach(attempt, end)
-            async with attempt.space.store.view() as view:
+            async with self._passed(attempt, end) as view:
                 if (await self._admitted(attempt, view)) is not None:
                     return
                 head = (await head_of(view, attempt.stream)).next
@@ -268,12 +268,13 @@ class Handler:
         place = attempt.space.place
         try:
             offset = delivered.offset + 1 if delivered else await self._end(attempt)
-            await self._reach(attempt, offset)
-        except (NotReached, Unavailable, TimeoutError) as error:
+            async with self._passed(attempt, offset) as view:
+                row = await self._admitted(attempt, view)
+                head = await head_of(view, attempt.stream)
+        except KeyReused:
+            raise
+        except (LighthouseError, TimeoutError) as error:
             raise Unknown(f"{place.space} has not told yet: {_ask_again(attempt)}") from error
-        async with attempt.space.store.view() as view:
-            row = await self._admitted(attempt, view)
-            head = await head_of(view, attempt.stream)
         if row is not None:
             return _answer(attempt, row, fresh=delivered is not None and row.offset == delivered.offset)
         if delivered is None:
@@ -285,8 +286,15 @@ class Handler:
         place = attempt.space.place
         return await asyncio.wait_for(self._log.end(place.topic, place.partition), attempt.left)
 
-    async def _reach(self, attempt: _Attempt, offset: int) -> None:
-        await attempt.space.store.wait(offset, attempt.left)
+    @asynccontextmanager
+    async def _passed(self, attempt: _Attempt, offset: int) -> AsyncIterator[View]:
+        """One view with that position: a store that is being built again may have lost it since the wait."""
+        store = attempt.space.store
+        await store.wait(offset, attempt.left)
+        async with store.view() as view:
+            if (lag := offset - view.mark.position) > 0:
+                raise NotReached(f"{attempt.space.place.space} was reset and lacks {lag} records again", lag)
+            yield view
 
 
 def envelope_of(context: Context) -> Envelope:

@@ -88,7 +88,7 @@ class _Batch:
         self._decode = decode
         self._typed = typed
         self._touched: dict[str, None] = {}
-        self._evolved: dict[str, None] = {}
+        self._evolved: dict[str, int] = {}
         self._after = After()
         self._puts = self._after.writes.puts
 
@@ -174,13 +174,13 @@ class _Batch:
         for event in events:
             try:
                 state = typed.evolve(state, event.branch.type, event.data)
+                if (version + 1) % EVERY == 0:
+                    self._puts[keys.snapshot(typed.version, stream, version)] = pack_state(version, typed.encode(state))
             except Exception as error:  # the application's code: whatever it raises parks the stream (P4)
                 self._park(stream, ParkedRow(version, f"{type(error).__name__}: {error}", traceback.format_exc()))
                 break
             self._states[stream] = (version, state)
-            self._evolved[stream] = None
-            if (version + 1) % EVERY == 0:
-                self._puts[keys.snapshot(typed.version, stream, version)] = pack_state(version, typed.encode(state))
+            self._evolved.setdefault(stream, version)
             version += 1
 
     def _park(self, stream: str, why: ParkedRow) -> None:
@@ -195,20 +195,26 @@ class _Batch:
     def finish(self, last: Record) -> After:
         """Writes what is written once a batch: heads, states, clock and the mark of the last record."""
         after = self._after
+        for stream, first in self._evolved.items():
+            self._keep_state(stream, first)
         for stream in self._touched:
             self._puts[keys.head(stream)] = self._heads[stream].pack()
-        for stream in self._evolved:
-            self._keep_state(stream)
         after.position = last.offset + 1
         after.clock = Clock(self._effective, self._last_event)
         self._puts[keys.CLOCK] = after.clock.pack()
         self._puts[keys.LAST] = mark_of(last).pack()
         return after
 
-    def _keep_state(self, stream: str) -> None:
+    def _keep_state(self, stream: str, first: int) -> None:
+        """Writes the state; one that cannot be encoded parks the stream before the batch's first event, `first`."""
         assert self._typed is not None
         version, state = self._states[stream]
-        encoded = self._typed.encode(state)
+        try:
+            encoded = self._typed.encode(state)
+        except Exception as error:  # the application's state, which msgspec does not know
+            self._stuck.discard(stream)
+            self._park(stream, ParkedRow(first, f"{type(error).__name__}: {error}", traceback.format_exc()))
+            return
         self._puts[keys.state(self._typed.version, stream)] = pack_state(version, encoded)
         self._after.states[stream] = ((version, state), len(encoded))
 

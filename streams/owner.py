@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 import structlog
 
 from bridge.cache import StateCache
-from bridge.errors import Fenced, ForeignLog, Parked, SchemaError, Undecodable
+from bridge.errors import Fenced, ForeignLog, Parked, SchemaError, Unavailable, Undecodable
 from bridge.history.state import Folded, state_at
 from bridge.log.avro import Decoded, decode
 from bridge.log.record import AppendRecord, Parsed, Place, Record, parse
+from bridge.log.registry import RegistryAway
 from bridge.log.schemas import Schemas
 from bridge.store import keys
 from bridge.store.contract import Mark, Store, View, Writes
@@ -99,7 +100,7 @@ class Owner:
         """An empty space: it answers nothing until it has passed the log's end as it is now."""
         if ends.low > 0:
             await self.stop(f"the log of {self.place.space} begins at offset {ends.low}: older records are gone")
-        writes = Writes()
+        writes = Writes(deletes={keys.STOPPED})
         writes.put(keys.IDENTITY, ends.identity.pack())
         writes.put(keys.REBUILD, keys.pack_u64(ends.high))
         self._mark = await self._store.commit(self._mark, 0, writes)
@@ -165,6 +166,8 @@ class Owner:
                 before.states[stream] = await self._state(view, self._code.typed, stream, head)
             except Parked as error:
                 before.failing[stream] = ParkedRow(error.version, str(error))
+            except Unavailable as error:
+                raise RegistryAway(str(error)) from error
 
     async def _state(self, view: View, typed: Typed, stream: str, head: Head) -> Folded:
         cached = self._code.states.get(stream)
@@ -218,7 +221,10 @@ class Owner:
         """Takes each parked stream on by one slice. Raises RegistryAway, Fenced."""
         for stream in sorted(self.parked):
             async with self._store.view() as view:
-                writes = await unpark(view, self._code.schemas, self._code.typed, stream)
+                try:
+                    writes = await unpark(view, self._code.schemas, self._code.typed, stream)
+                except Unavailable as error:
+                    raise RegistryAway(str(error)) from error
             if writes is None:
                 continue
             self._mark = await self._store.commit(self._mark, self._mark.position, writes)

@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from bridge.errors import SchemaError, Undecodable
+from bridge.errors import Parked, SchemaError, Undecodable
 from bridge.history.events import Range, head_of, parked_at, rows
 from bridge.history.state import EVERY, state_at
 from bridge.log.avro import Slice, decode, read_envelope, read_event
@@ -47,7 +47,10 @@ async def unpark(view: View, schemas: Schemas, typed: Typed | None, stream: str)
     if why is None:
         return None
     head = await head_of(view, stream)
-    fold = await _base(view, schemas, typed, stream, why.version)
+    try:
+        fold = await _base(view, schemas, typed, stream, why.version)
+    except Parked as error:
+        return _stays(stream, why, ParkedRow(error.version, str(error)))
     writes = Writes()
     async for group in _groups(view, schemas, stream, fold, Range(why.version, head.next, SLICE)):
         for ready in group:
@@ -56,7 +59,20 @@ async def unpark(view: View, schemas: Schemas, typed: Typed | None, stream: str)
             break
     if fold.version < why.version and fold.stopped and fold.stopped.error == why.error:
         return None
-    return _finish(writes, typed, stream, head, fold)
+    try:
+        state = typed.encode(fold.state) if typed is not None else b""
+    except Exception as error:  # the application's state, which msgspec does not know
+        return _stays(stream, why, ParkedRow(why.version, f"{type(error).__name__}: {error}", traceback.format_exc()))
+    if typed is not None and fold.version >= 0:
+        writes.put(keys.state(typed.version, stream), pack_state(fold.version, state))
+    return _finish(writes, stream, head, fold)
+
+
+def _stays(stream: str, why: ParkedRow, now: ParkedRow) -> Writes | None:
+    """A stream that gets no further, perhaps for another reason than before."""
+    if (now.version, now.error) == (why.version, why.error):
+        return None
+    return Writes({keys.parked(stream): now.pack()})
 
 
 async def _base(view: View, schemas: Schemas, typed: Typed | None, stream: str, version: int) -> _Fold:
@@ -126,15 +142,16 @@ def _take(writes: Writes, typed: Typed | None, stream: str, fold: _Fold, ready: 
 def _evolve(writes: Writes, typed: Typed, stream: str, fold: _Fold, ready: tuple[int, Slice]) -> None:
     version, event = ready
     try:
-        fold.state = typed.evolve(fold.state, event.branch.type, event.data)
+        state = typed.evolve(fold.state, event.branch.type, event.data)
+        if (version + 1) % EVERY == 0:
+            writes.put(keys.snapshot(typed.version, stream, version), pack_state(version, typed.encode(state)))
     except Exception as error:  # the application's code: whatever it raises keeps the stream parked
         fold.stopped = ParkedRow(version, f"{type(error).__name__}: {error}", traceback.format_exc())
         return
-    if (version + 1) % EVERY == 0:
-        writes.put(keys.snapshot(typed.version, stream, version), pack_state(version, typed.encode(fold.state)))
+    fold.state = state
 
 
-def _finish(writes: Writes, typed: Typed | None, stream: str, head: Head, fold: _Fold) -> Writes:
+def _finish(writes: Writes, stream: str, head: Head, fold: _Fold) -> Writes:
     free = fold.stopped is None and fold.version == head.next - 1
     if free:
         writes.delete(keys.parked(stream))
@@ -142,6 +159,4 @@ def _finish(writes: Writes, typed: Typed | None, stream: str, head: Head, fold: 
     else:
         why = fold.stopped or ParkedRow(fold.version + 1, "being folded again")
         writes.put(keys.parked(stream), why.pack())
-    if typed is not None and fold.version >= 0:
-        writes.put(keys.state(typed.version, stream), pack_state(fold.version, typed.encode(fold.state)))
     return writes

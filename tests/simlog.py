@@ -22,6 +22,9 @@ from streams.owner import LogEnds
 
 T = TypeVar("T")
 MILLISECOND = 1_000
+STEP = 7 * MILLISECOND
+"""What the broker's clock moves on from one record to the next, in microseconds."""
+
 PASSES = 12
 """Rounds of the event loop that settle everything which can go on without time passing or the test's doing."""
 
@@ -41,8 +44,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def settle(self) -> None:
         """Lets every task go on as far as it can."""
-        for _ in range(PASSES):
-            self.run_until_complete(asyncio.sleep(0))
+        self.run_until_complete(_pass_by())
 
     def advance(self, seconds: float) -> None:
         """Lets time pass."""
@@ -57,6 +59,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return task.result()
 
 
+async def _pass_by() -> None:
+    for _ in range(PASSES):
+        await asyncio.sleep(0)
+
+
 @dataclass
 class SimLog:
     """Partitions of records with LogAppendTime. `now`, in microseconds, is the broker's clock: it may go back."""
@@ -68,6 +75,7 @@ class SimLog:
         """Appends a record; answers its offset."""
         partition = self.records.setdefault((outgoing.topic, outgoing.partition), [])
         headers = [(name, value) for name, value in outgoing.headers if isinstance(value, bytes)]
+        self.now += STEP
         time = self.now - self.now % MILLISECOND
         partition.append(Record(len(partition), outgoing.key, outgoing.value, headers, time, 0))
         return len(partition) - 1
@@ -107,7 +115,8 @@ class Flight:
 class SimProducer(Producer):
     """A producer whose records arrive, and whose reports come, when the test says so."""
 
-    def __init__(self, log: SimLog) -> None:
+    def __init__(self, log: SimLog, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self.flights: list[Flight] = []
         self.refusing = False
         self._log = log
@@ -116,8 +125,7 @@ class SimProducer(Producer):
         """As the real one; raises Unavailable while `refusing`."""
         if self.refusing:
             raise Unavailable("the producer's queue is full")
-        loop = asyncio.get_running_loop()
-        flight = Flight(outgoing, loop.create_future(), asyncio.current_task(loop))
+        flight = Flight(outgoing, self._loop.create_future(), asyncio.current_task(self._loop))
         self.flights.append(flight)
         return flight.report
 

@@ -47,13 +47,16 @@ class KafkaProxy:
 
     async def _accept(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         """A task of its own for each connection: one that asyncio's server made must not be cancelled."""
-        connection = asyncio.create_task(self._connect(client, to_client))
+        connection = asyncio.create_task(self._serve(client, to_client))
         self._connections.add(connection)
         await asyncio.wait([connection])
         self._connections.discard(connection)
-        to_client.close()
-        with suppress(OSError):
-            await to_client.wait_closed()
+
+    async def _serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        try:
+            await self._connect(client, to_client)
+        finally:
+            await _close(to_client)
 
     async def _connect(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         try:
@@ -76,9 +79,7 @@ class KafkaProxy:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
             await _end(ways)
-            to_broker.close()
-            with suppress(OSError):
-                await to_broker.wait_closed()
+            await _close(to_broker)
 
     def _loses(self) -> bool:
         if self.lose <= 0:
@@ -86,6 +87,12 @@ class KafkaProxy:
         self.lose -= 1
         self.lost += 1
         return True
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:

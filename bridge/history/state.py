@@ -62,7 +62,7 @@ def _evolve(typed: Typed, stream: str, version: int, state: Any, type_: str, dat
 async def _nearest(view: View, typed: Typed, stream: str, version: int) -> Folded:
     raw = await view.get(keys.state(typed.version, stream))
     if raw is not None and int.from_bytes(raw[:8], "big") == version:
-        return version, typed.decode(unpack_state(raw)[1])
+        return version, _state(typed, stream, version, unpack_state(raw)[1])
     found = await view.scan(
         keys.snapshots(typed.version, stream),
         stop=keys.snapshot(typed.version, stream, version + 1),
@@ -72,4 +72,12 @@ async def _nearest(view: View, typed: Typed, stream: str, version: int) -> Folde
     if not found:
         return -1, typed.decider.initial
     number, encoded = unpack_state(found[0][1])
-    return number, typed.decode(encoded)
+    return number, _state(typed, stream, number, encoded)
+
+
+def _state(typed: Typed, stream: str, version: int, encoded: bytes) -> Any:
+    try:
+        return typed.decode(encoded)
+    except Exception as error:  # msgspec's errors, and whatever the application's class raises when it is made
+        hint = f"the stored state does not fit decider version {typed.version}, which must be raised: {error!r}"
+        raise Parked(f"{stream} cannot be read at version {version}: {hint}", version) from error

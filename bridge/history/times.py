@@ -36,7 +36,10 @@ async def version_at(view: View, stream: str, head: Head, at: int, clock: ClockN
 
 
 async def is_final(view: View, head: Head, at: int, clock: ClockName) -> bool:
-    """Whether nothing that is still to come can change the answer for `at` (I7)."""
+    """Whether nothing that is still to come can change the answer for `at` (I7).
+
+    The event times of a parked stream may be unknown, so nothing is final on that clock until it unparks.
+    """
     if clock is ClockName.EVENT:
-        return at < head.event_time
+        return not head.parked and at < head.event_time
     return at < Clock.unpack(await view.get(keys.CLOCK)).effective

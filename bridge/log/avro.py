@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 
-from bridge.errors import SchemaError, Undecodable
+from bridge.errors import SchemaError, TooLarge, Undecodable
 from bridge.events import Envelope
 from bridge.log.compose import ENVELOPE, Schema
 from bridge.log.record import PREFIX
@@ -27,6 +27,12 @@ _ENVELOPE = parse_schema(
     }
 )
 """The envelope without its logical type: times stay integers, in microseconds."""
+
+MAX_ENVELOPE = 65_535
+"""Bytes of an encoded envelope: the history keeps it with each event of its append."""
+
+_UNFIT = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
+"""What fastavro raises for a value that does not fit its schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +88,21 @@ class Decoded(msgspec.Struct, frozen=True):
 
 
 def encode(schema: CategorySchema, envelope: Envelope, events: list[tuple[Branch, Mapping[str, Any]]]) -> bytes:
-    """The record's value. Raises SchemaError when an event does not fit its type."""
+    """The record's value. Raises SchemaError when something does not fit its type, TooLarge for a long envelope."""
     out = io.BytesIO()
     out.write(schema.prefix)
-    schemaless_writer(out, _ENVELOPE, _envelope_fields(envelope))
+    try:
+        schemaless_writer(out, _ENVELOPE, _envelope_fields(envelope))
+    except _UNFIT as error:
+        raise SchemaError(f"the envelope does not fit its type: {error}") from error
+    if (size := out.tell() - PREFIX.size) > MAX_ENVELOPE:
+        raise TooLarge(f"actor, correlation, causation and metadata have {size} bytes; the limit is {MAX_ENVELOPE}")
     out.write(zigzag(len(events)))
     for branch, data in events:
         out.write(zigzag(branch.index))
         try:
             schemaless_writer(out, branch.schema, data)
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        except _UNFIT as error:
             raise SchemaError(f"an event does not fit its type {branch.type}: {error}") from error
     out.write(b"\0")
     return out.getvalue()
@@ -123,7 +134,9 @@ def _decode(schema: CategorySchema, value: bytes, count: int) -> Decoded:
     source.seek(PREFIX.size)
     envelope: Any = schemaless_reader(source, _ENVELOPE, None)
     end = source.tell()
-    events = _slices(schema, source, value)
+    if end - PREFIX.size > MAX_ENVELOPE:
+        raise Undecodable(f"the envelope has {end - PREFIX.size} bytes, more than {MAX_ENVELOPE}")
+    events = _slices(schema, source, value, count)
     if len(events) != count:
         raise Undecodable(f"the value holds {len(events)} events, the header says {count}")
     if source.tell() != len(value):
@@ -131,13 +144,15 @@ def _decode(schema: CategorySchema, value: bytes, count: int) -> Decoded:
     return Decoded(envelope["time"], value[PREFIX.size : end], events)
 
 
-def _slices(schema: CategorySchema, source: io.BytesIO, value: bytes) -> list[Slice]:
-    """The array's blocks from the source's place on; leaves the source behind them."""
+def _slices(schema: CategorySchema, source: io.BytesIO, value: bytes, most: int) -> list[Slice]:
+    """The array's blocks from the source's place on, `most` events at most; leaves the source behind them."""
     found: list[Slice] = []
     count, place = _long(value, source.tell())
     while count:
         if count < 0:
             _, place = _long(value, place)  # a negative count is followed by the block's size in bytes
+        if len(found) + abs(count) > most:
+            raise Undecodable(f"the value holds {len(found) + abs(count)} events, the header says {most}")
         for _ in range(abs(count)):
             found.append(_slice(schema, source, value, place))
             place = source.tell()
@@ -157,10 +172,12 @@ def _slice(schema: CategorySchema, source: io.BytesIO, value: bytes, start: int)
 
 
 def _long(value: bytes, place: int) -> tuple[int, int]:
-    """(an Avro long, the place behind it)."""
+    """(an Avro long, the place behind it). Raises Undecodable for one of more than the ten bytes of 64 bits."""
     byte = value[place]
     number, shift = byte & 0x7F, 7
     while byte >= 0x80:
+        if shift > 63:
+            raise Undecodable("a number has more than ten bytes")
         place += 1
         byte = value[place]
         number |= (byte & 0x7F) << shift

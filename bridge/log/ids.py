@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -22,7 +23,18 @@ def append_id(stream: str, actor: str, key: str) -> bytes:
 def request_hash(method: str, route: str, expected: int | None, body: Any) -> bytes:
     """The 16 bytes of `lh_request`: the request as sent, by its canonical JSON (sorted keys), never what it led to."""
     version = b"any" if expected is None else b"%d" % expected
-    return _hash(REQUEST_BYTES, method.encode(), route.encode(), version, _canonical.encode(body))
+    return _hash(REQUEST_BYTES, method.encode(), route.encode(), version, _canonical.encode(_plain(body)))
+
+
+def _plain(body: Any) -> Any:
+    """JSON's values: keys of any kind become strings, mappings of any kind (immutables.Map) objects."""
+    return msgspec.to_builtins(body, str_keys=True, enc_hook=_mapping)
+
+
+def _mapping(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"a request cannot hold a {type(value).__name__}")
 
 
 def _hash(size: int, *parts: bytes) -> bytes:

@@ -10,8 +10,7 @@
 | uuid | its text |
 | union | the plain value, which the first branch that takes it gets; `{"<type>": value}` names the branch |
 
-Whatever passes here can be written, and read again by every owner: a time that no calendar holds would be accepted
-by Avro, but park the stream when it is read (P4).
+Whatever passes can be read again by every owner: a time that no calendar holds would pass Avro, but park its stream.
 """
 
 from __future__ import annotations
@@ -65,8 +64,7 @@ _compiled: dict[int, tuple[Any, Read]] = {}
 
 def _compile(schema: Any) -> Read:
     parsed = schema if isinstance(schema, dict) and "__named_schemas" in schema else parse_schema(schema, {})
-    named = parsed.get("__named_schemas", {}) if isinstance(parsed, dict) else {}
-    return _Compiler(named).read(parsed)
+    return _Compiler(parsed.get("__named_schemas", {}) if isinstance(parsed, dict) else {}).read(parsed)
 
 
 def below(step: str, read: Read, value: Any) -> Any:

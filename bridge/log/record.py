@@ -108,10 +108,10 @@ def stream_of(key: bytes) -> str | None:
 def parse(record: Record, place: Place) -> Parsed:
     """R1: an append, a tick, or the reason why the record is void."""
     headers = dict(record.headers or ())
-    if H_TICK in headers:
-        return _tick(record, headers)
     if len(headers) != len(record.headers or ()) and _repeats(record.headers):
         return Malformed("a header of this format stands twice")
+    if H_TICK in headers:
+        return _tick(record, headers)
     reason = _wrong_key(record.key, place) or _wrong_headers(headers) or _wrong_value(record.value)
     return Malformed(reason) if reason else _append(record, headers)
 

@@ -23,7 +23,7 @@ async def test_a_full_map_grows_by_itself(stage: Stage, report: Report) -> None:
             answer = await checker.journal.ask(platform.handler, Request(stream, version * 500, f"v{version}", events))
             assert answer.outcome is Outcome.ACKNOWLEDGED
         await writers.progress(2, 20)
-        writers.stop.set()
+        await writers.finish()
         output = stage.processes[0].output
         assert output.count("letting the map grow") >= 2, "it never grew"
         report(await checker.check() | {"grew": output.count("letting the map grow")})

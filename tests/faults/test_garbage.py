@@ -111,7 +111,7 @@ async def test_what_is_no_append_is_dead_lettered_with_its_reason(stage: Stage, 
             offset = foreigner.write(partition, key, value, headers)
             written[f"{stage.settings.topic_prefix}.project/{partition}/{offset}"] = reason
         await writers.progress(5, 20)
-        writers.stop.set()
+        await writers.finish()
         run = await checker.check()
         letters = dict(dead_letters(stage, len(GARBAGE)))
         assert letters.keys() == written.keys()
@@ -150,7 +150,7 @@ async def test_what_nobody_can_decode_parks_its_stream_alone(stage: Stage, repor
             info = await platform.history.info(stream)
             assert (info.head.next, info.head.parked) == (count, True)
         await writers.progress(5, 20)
-        writers.stop.set()
+        await writers.finish()
         report(await checker.check())
 
 
@@ -207,7 +207,7 @@ async def test_a_stream_parked_for_its_schema_goes_on_when_the_schema_arrives(st
         page = await platform.history.events(stream, Range(0, 10))
         assert [event.data["message"] for event in page.events] == ["first", "second", "third"]
         assert (await platform.history.state(stream)).state.commit == commit("third").data["sha"]
-        writers.stop.set()
+        await writers.finish()
         report(await checker.check())
 
 

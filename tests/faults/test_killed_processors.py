@@ -24,7 +24,7 @@ async def test_a_processor_killed_at_a_step_loses_and_doubles_nothing(step: str,
         await checker.remember(["project/w0", "project/any"])
         await writers.progress(5, 20)
         await owned(platform, 10)
-        writers.stop.set()
+        await writers.finish()
         report(await checker.check())
 
 
@@ -36,7 +36,7 @@ async def test_a_processor_killed_while_its_partitions_are_revoked(stage: Stage,
         assert await victim.ended() == -signal.SIGKILL
         checker.journal.fault("kill -9 while revoked")
         await writers.progress(5, 20)
-        writers.stop.set()
+        await writers.finish()
         report(await checker.check())
 
 
@@ -58,5 +58,5 @@ async def test_without_processors_appends_are_refused_and_retries_double_nothing
         await owned(platform)
         assert all(now > then for now, then in zip(await epochs(platform), before, strict=True))
         await writers.progress(5, 20)
-        writers.stop.set()
+        await writers.finish()
         report(await checker.check())

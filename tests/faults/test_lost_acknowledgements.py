@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.local import LocalKafka, LocalRegistry, start_kafka
+from bridge.local import LocalKafka, start_kafka
 from bridge.local.ports import HOST, pick
 from bridge.settings import Settings
 from tests.faults.conftest import Report
@@ -73,7 +73,7 @@ async def test_lost_acknowledgements_neither_lose_nor_double(
             await checker.journal.until(lambda _, number=number: proxy.lost == number, 10, "an answer is lost")
             checker.journal.fault("acknowledgement lost")
             await writers.progress(3, 20)
-        writers.stop.set()
+        await writers.finish()
         report(await checker.check() | {"lost": proxy.lost})
 
 

@@ -34,6 +34,6 @@ async def test_without_the_registry_batches_are_held_and_nothing_is_skipped(
             await asyncio.to_thread(registry.restart)
         checker.journal.fault("the registry is back")
         await writers.progress(5, 20)
-        writers.stop.set()
+        await writers.finish()
         assert fresh.popen.poll() is None, fresh.output
         report(await checker.check())

@@ -64,7 +64,7 @@ async def test_a_zombie_that_is_about_to_commit_is_fenced(stage: Stage, report: 
         next(process for process in stage.processes if process is not zombie).kill()
         checker.journal.fault("kill -9 of the new owner: the zombie owns again")
         await writers.progress(5, 20)
-        writers.stop.set()
+        await writers.finish()
         report(await checker.check() | {"moved": mine, "moved in": round(took, 2)})
         assert mine
         assert took < GETS_ON
@@ -88,7 +88,7 @@ async def test_a_processor_stopped_at_any_moment_writes_nothing_when_it_goes_on(
             zombie.signal(signal.SIGCONT)
             await eventually(lambda: zombie.output.count("partitions revoked") > told, 20, "it learns of its loss")
             assert all(now >= then for now, then in zip(await epochs(platform), after, strict=True))
-        writers.stop.set()
+        await writers.finish()
         report(await checker.check())
 
 
@@ -128,7 +128,7 @@ async def test_a_processor_stopped_inside_a_transaction_blocks_nobody(stage: Sta
         took = await moved(platform, mine, before, begun)
         assert await zombie.ended(5) == -signal.SIGKILL, "the new owner ends who blocks it"
         await writers.progress(5, 20)
-        writers.stop.set()
+        await writers.finish()
         report(await checker.check() | {"moved in": round(took, 2)})
         assert took < GETS_ON
 

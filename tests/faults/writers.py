@@ -43,6 +43,7 @@ class Writers:
     journal: Journal
     prefix: str = "w"
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
     acknowledged: dict[str, int] = field(default_factory=dict)
     chance: random.Random = field(default_factory=lambda: random.Random(7))
 
@@ -77,6 +78,11 @@ class Writers:
             if settled or given_up or self.stop.is_set():
                 return attempt
 
+    async def finish(self) -> None:
+        """Returns once each writer has ended the attempt that it is in."""
+        self.stop.set()
+        await asyncio.wait_for(asyncio.gather(*self.tasks), PATIENCE)
+
     async def progress(self, more: int, seconds: float) -> None:
         """Returns once every writer was acknowledged that many times more."""
         before = dict(self.acknowledged)
@@ -92,11 +98,11 @@ class Writers:
 async def writing(handler: Handler, journal: Journal) -> AsyncIterator[Writers]:
     """Sixteen guarded writers and some others, at work until the block is left; each then ends its request."""
     writers = Writers(handler, journal)
-    guarded = [writers.guarded(f"{writers.prefix}{number}") for number in range(GUARDED)]
-    tasks = [asyncio.create_task(work) for work in guarded]
-    tasks += [asyncio.create_task(writers.any(f"any{number}")) for number in range(ANY)]
+    for number in range(GUARDED):
+        writers.tasks.append(asyncio.create_task(writers.guarded(f"{writers.prefix}{number}")))
+    for number in range(ANY):
+        writers.tasks.append(asyncio.create_task(writers.any(f"any{number}")))
     try:
         yield writers
     finally:
-        writers.stop.set()
-        await asyncio.wait_for(asyncio.gather(*tasks), PATIENCE)
+        await writers.finish()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from aiokafka.partitioner import murmur2
-from fastavro import parse_schema, schemaless_reader
+from fastavro import schemaless_reader
 
 STREAM = re.compile(r"account/[A-Za-z0-9._~@:+/-]+")
 OURS = ("lh_format", "lh_append", "lh_expected", "lh_count", "lh_request", "lh_tick")
@@ -122,7 +122,7 @@ def decoded(value: bytes, count: int, schemas: Mapping[int, Any]) -> dict[str, A
         return None
     source = io.BytesIO(value[5:])
     try:
-        body: Any = schemaless_reader(source, parse_schema(schema), None, return_named_type=True)
+        body: Any = schemaless_reader(source, schema, None, return_named_type=True)
     except (EOFError, IndexError, ValueError):
         return None
     return body if len(body["events"]) == count and not source.read() else None

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, TypeVar
 
+from fastavro import parse_schema
+
 from bridge.cache import StateCache
 from bridge.errors import LighthouseError
 from bridge.events import Appended, Event
@@ -42,6 +44,8 @@ PARTITION = (PLACE.topic, PLACE.partition)
 KNOWN, UNKNOWN = 1, 7
 """Schema ids: the one that everybody writes with, and one that the registry learns late."""
 
+COMPOSED = load("account", account.SCHEMAS / "account")
+SCHEMA = parse_schema(COMPOSED)
 RULES = Rules(Limits(session=3.0, deadline=10.0, clock_skew=60.0), in_flight=100, attempts=3)
 
 
@@ -97,6 +101,11 @@ class Attempt:
     answer: Appended | None = None
 
     @property
+    def wrote(self) -> bool:
+        """Whether an append was acknowledged: a command that decides nothing leaves its key unused."""
+        return self.answer is not None and self.answer.last_version >= self.answer.first_version
+
+    @property
     def flights(self) -> list[Flight]:
         """The records that this try wrote."""
         return [flight for flight in self.server.producer.flights if flight.sender is self.task]
@@ -137,24 +146,21 @@ class World:
 
     def __post_init__(self) -> None:
         self._draw, ids.draw = ids.draw, drawer().__next__
-        self.schema = load("account", account.SCHEMAS / "account")
-        self.registry.known[KNOWN] = self.schema
+        self._truths: dict[tuple[int, int], Truth] = {}
+        self.registry.known[KNOWN] = COMPOSED
         self.stores = MemoryStores(self.loop.time)
         self.typed = Typed(account.account)
         self.servers = [self._server() for _ in range(2)]
         schemas = schemas_of(self.registry, "account", account.SCHEMAS / "account")
-        self.history = History(schemas, self._spaces(Gate()), {"account": self.typed}, self._ticker(), 60.0)
-
-    def _ticker(self) -> Ticker:
-        producer = SimProducer(self.log)
-        producer.refusing = True
-        return Ticker(producer)
+        self.history = History(
+            schemas, self._spaces(Gate()), {"account": self.typed}, Ticker(SimProducer(self.log, self.loop)), 60.0
+        )
 
     def _spaces(self, gate: Gate) -> Spaces:
         return Spaces(GatedStores(self.stores, gate), "lighthouse", {"account": PLACE.partitions})
 
     def _server(self) -> Server:
-        producer, gate = SimProducer(self.log), Gate()
+        producer, gate = SimProducer(self.log, self.loop), Gate()
         schemas = schemas_of(self.registry, "account", account.SCHEMAS / "account")
         log = Log(schemas, producer, self.log.end)
         handler = Handler(log, self._spaces(gate), {"account": self.typed}, StateCache(100, 100_000), RULES)
@@ -172,8 +178,16 @@ class World:
 
     def truth(self, position: int | None = None) -> Truth:
         """What the log up to a position means."""
-        records = self.log.read(*PARTITION, 0, self.log.length(*PARTITION) if position is None else position)
-        return truth(records, PLACE.partition, PLACE.partitions, self.registry.known)
+        end = self.log.length(*PARTITION) if position is None else position
+        known = (end, len(self.registry.known))
+        if known not in self._truths:
+            records = self.log.read(*PARTITION, 0, end)
+            self._truths[known] = truth(records, PLACE.partition, PLACE.partitions, self.parsed())
+        return self._truths[known]
+
+    def parsed(self) -> dict[int, Any]:
+        """The schemas that the registry knows."""
+        return dict.fromkeys(self.registry.known, SCHEMA)
 
     def head(self, stream: str) -> int:
         """The version that the next event gets, once the log is applied."""
@@ -183,7 +197,7 @@ class World:
 
     def ask(self, server: Server, ask: Ask) -> None:
         """One more try of a request."""
-        after = any(one.answer is not None and one.ask == ask and ask.key is not None for one in self.attempts)
+        after = any(one.wrote and one.ask == ask and ask.key is not None for one in self.attempts)
         task = self.loop.create_task(self._call(server.handler, ask))
         self.attempts.append(Attempt(ask, server, task, after))
         self.loop.settle()
@@ -202,6 +216,26 @@ class World:
         return [
             (one.producer, flight) for one in self.servers for flight in one.producer.flights if not flight.reported
         ]
+
+    def sent(self) -> tuple[SimProducer, Flight]:
+        """The record that the last try has just written."""
+        last = self.attempts[-1]
+        return last.server.producer, last.flights[-1]
+
+    def keyed(self) -> list[Ask]:
+        """Requests with a key, which may be made again."""
+        return [one.ask for one in self.attempts if one.ask.key]
+
+    def fate(self, producer: SimProducer, flight: Flight, what: str) -> None:
+        """What becomes of a record: it arrives or not, now or later, once or twice, and its sender is told or not."""
+        if what in ("deliver", "twice"):
+            producer.deliver(flight)
+        if what == "lose":
+            producer.arrive(flight)
+        if what in ("late", "twice"):
+            self.late.append((producer, flight))
+        producer.give_up(flight)
+        self.loop.settle()
 
     def write(self, key: bytes | None, value: bytes | None, headers: dict[str, bytes]) -> None:
         """A foreign producer's record."""
