@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -15,6 +16,7 @@ from bridge.decider import Decider
 from bridge.errors import Invalid, LighthouseError, NotFound
 from bridge.events import Event
 
+_FIELD = re.compile("(?:missing required|contains unknown) field `(.*)`")
 _KEPT = (bytes, bytearray, datetime, date, time, Decimal, UUID)
 """What Avro's logical types take as it is."""
 
@@ -69,7 +71,11 @@ class Typed:
 
 
 def invalid(error: msgspec.ValidationError, prefix: str) -> Invalid:
-    """msgspec's sentence, `Expected int, got str - at $.a[0].b`, as an Invalid with the path `a.0.b`."""
+    """msgspec's sentence, `Expected int, got str - at $.a[0].b`, as an Invalid with the path `a.0.b`.
+
+    A field that is missing or unknown is the path's last step; which of an object's keys is meant msgspec never says.
+    """
     message, _, place = str(error).partition(" - at ")
-    path = place.strip("`").removeprefix("$").replace("[", ".").replace("]", "").lstrip(".")
-    return Invalid(".".join(part for part in (prefix, path) if part), message)
+    path = place.strip("`").removeprefix("$").replace("[...]", "").replace("[", ".").replace("]", "").strip(".")
+    field = _FIELD.search(message)
+    return Invalid(".".join(part for part in (prefix, path, field[1] if field else "") if part), message)

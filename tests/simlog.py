@@ -202,6 +202,7 @@ class GatedStore:
     """A store as one process sees it, with a gate before and behind each step that another may come between."""
 
     def __init__(self, store: Store, gate: Gate) -> None:
+        self.last: tuple[Mark, int, Writes] | None = None
         self._store = store
         self._gate = gate
 
@@ -219,8 +220,14 @@ class GatedStore:
         """See the contract."""
         await self._gate.reach("commit")
         after = await self._store.commit(mark, position, writes)
+        self.last = (mark, position, writes)
         await self._gate.reach("committed")
         return after
+
+    async def commit_again(self) -> Mark:
+        """The last commit that was applied comes again, as from a connection that had lost its answer."""
+        assert self.last is not None
+        return await self._store.commit(*self.last)
 
     async def beat(self, mark: Mark) -> None:
         """See the contract."""

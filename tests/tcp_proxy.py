@@ -56,7 +56,7 @@ class KafkaProxy:
         try:
             await self._connect(client, to_client)
         finally:
-            await _close(to_client)
+            to_client.close()
 
     async def _connect(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         try:
@@ -78,8 +78,8 @@ class KafkaProxy:
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            to_broker.close()  # before anything that a second cancellation could interrupt
             await _end(ways)
-            await _close(to_broker)
 
     def _loses(self) -> bool:
         if self.lose <= 0:
@@ -87,12 +87,6 @@ class KafkaProxy:
         self.lose -= 1
         self.lost += 1
         return True
-
-
-async def _close(writer: asyncio.StreamWriter) -> None:
-    writer.close()
-    with suppress(OSError):
-        await writer.wait_closed()
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 
 import uvicorn
 
@@ -24,7 +26,8 @@ def run(settings: Settings) -> None:
         # uvicorn hands the signal that ended it on to whoever was there before; an orderly end is no death by signal.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: None)
-        uvicorn.Server(_config(settings, app)).run([listener])
+        with suppress(SystemExit):  # uvicorn's word for a start that failed; the reason is raised below
+            uvicorn.Server(_config(settings, app)).run([listener])
     failure: LighthouseError | None = app.state.failure
     if failure is not None:
         raise failure
@@ -53,7 +56,9 @@ def _listening(settings: Settings) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         where = "LIGHTHOUSE_API_HOST or LIGHTHOUSE_API_PORT"
-        raise LocalError(f"the API cannot listen on {host}:{port} ({error.strerror}); set {where}") from error
+        raise LocalError(
+            f"the API cannot listen on {host}:{port} ({os.strerror(error.errno or 0)}); set {where}"
+        ) from error
 
 
 def main() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -104,27 +105,17 @@ def _json(request: Request, sent: Any, stream: str) -> _Body:
     return _Body(events, body.expected_version, told_by(body))
 
 
-def _cloud(request: Request, sent: Any, stream: str) -> _Body:
-    return _cloudevents(request, cloudevents.parse(sent, False, stream), stream, [""])
-
-
-def _clouds(request: Request, sent: Any, stream: str) -> _Body:
-    events = cloudevents.parse(sent, True, stream)
-    return _cloudevents(request, events, stream, [f"{index}." for index in range(len(events))])
-
-
-def _cloudevents(request: Request, events: list[cloudevents.CloudEventBody], stream: str, places: list[str]) -> _Body:
+def _cloudevents(batch: bool, request: Request, sent: Any, stream: str) -> _Body:
+    events = cloudevents.parse(sent, batch, stream)
     category = stream.partition("/")[0]
-    sent = [
-        (place, cloudevents.short(event, category), event.data) for place, event in zip(places, events, strict=True)
-    ]
-    return _Body(sent, cloudevents.expected(request), cloudevents.told_by(events), cloudevents.key_of(events))
+    typed = [(place, cloudevents.short(event, category), event.data) for place, event in events]
+    return _Body(typed, cloudevents.expected(request), cloudevents.told_by(events), cloudevents.key_of(events))
 
 
 _READERS: Mapping[str, Callable[[Request, Any, str], _Body]] = {
     JSON: _json,
-    cloudevents.SINGLE: _cloud,
-    cloudevents.BATCH: _clouds,
+    cloudevents.SINGLE: partial(_cloudevents, False),
+    cloudevents.BATCH: partial(_cloudevents, True),
 }
 
 

@@ -69,12 +69,19 @@ class CloudEventAnswer(msgspec.Struct):
     datacontenttype: Literal["application/json"] = "application/json"
 
 
-def parse(body: Any, batch: bool, stream: str) -> list[CloudEventBody]:
+Placed = tuple[str, CloudEventBody]
+"""A CloudEvent with its path in the body: empty for a single one, else its index with a dot behind it."""
+
+
+def parse(body: Any, batch: bool, stream: str) -> list[Placed]:
     """The CloudEvents of a body. Raises Invalid."""
-    found = convert(body, Batch) if batch else [convert(body, CloudEventBody)]
-    for index, event in enumerate(found):
+    if batch:
+        found = [(f"{index}.", event) for index, event in enumerate(convert(body, Batch))]
+    else:
+        found = [("", convert(body, CloudEventBody))]
+    for place, event in found:
         if event.subject is not None and event.subject != stream:
-            raise Invalid(f"{index}.subject", f"the subject is {event.subject[:80]!r}, but the stream is {stream}")
+            raise Invalid(f"{place}subject", f"the subject is {event.subject[:80]!r}, but the stream is {stream}")
     return found
 
 
@@ -83,15 +90,15 @@ def short(event: CloudEventBody, category: str) -> str:
     return event.type.removeprefix(f"lighthouse.{category}.")
 
 
-def told_by(events: Sequence[CloudEventBody]) -> Told:
+def told_by(events: Sequence[Placed]) -> Told:
     """The append's event time: the latest of its events; raises Invalid."""
-    times = [below(f"{index}.time", instant, event.time) for index, event in enumerate(events) if event.time]
-    return Told(max(times) if times else None)
+    times = [below(f"{place}time", instant, event.time) for place, event in events if event.time is not None]
+    return Told(max(times, default=None))
 
 
-def key_of(events: Sequence[CloudEventBody]) -> str:
+def key_of(events: Sequence[Placed]) -> str:
     """An Idempotency-Key from what makes the events unique."""
-    raw = msgspec.json.encode([(event.source, event.id) for event in events])
+    raw = msgspec.json.encode([(event.source, event.id) for _, event in events])
     return f"cloudevents-{blake2b(raw, digest_size=16).hexdigest()}"
 
 

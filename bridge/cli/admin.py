@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -143,7 +144,7 @@ def streams(
     session = Settings().session
     found = with_platform(partitions)
     if json:
-        write_json(found)
+        write_json([{**asdict(one), "lag": one.lag, "owned": one.owned(session)} for one in found])
         return
     columns = ("partition", "position", "end", "lag", "owner epoch", "owner", "parked")
     write_table(columns, (_row(one, session) for one in found))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from typing import Annotated, Any
 
 import psutil
@@ -83,8 +84,17 @@ def _end(active: Running) -> None:
     """SIGINT to the process that started the others; it ends them, and itself."""
     owner = psutil.Process(active.owner.pid)
     os.kill(owner.pid, signal.SIGINT)
+    until = time.monotonic() + PATIENCE
+    with err.status(f"ending process {owner.pid}"):
+        while _lives(owner):
+            if time.monotonic() > until:
+                raise LighthouseError(f"process {owner.pid} did not end within {PATIENCE:.0f} s; end it by hand")
+            time.sleep(0.1)
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Whether it still runs; one that has ended and whose parent has not asked does not."""
     try:
-        with err.status(f"ending process {owner.pid}"):
-            owner.wait(PATIENCE)
-    except psutil.TimeoutExpired as error:
-        raise LighthouseError(f"process {owner.pid} did not end within {PATIENCE:.0f} s; end it by hand") from error
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -82,21 +82,26 @@ def drawer() -> Iterator[str]:
 
 @dataclass(eq=False)
 class Server:
-    """An API process."""
+    """An API process; `seen` are the records it sent that were looked at."""
 
     handler: Handler
     producer: SimProducer
     gate: Gate
+    seen: int = 0
 
 
 @dataclass(eq=False)
 class Attempt:
-    """One try of a request, and what it wrote. `after` says whether an earlier try had been acknowledged before it."""
+    """One try of a request, and what it wrote.
+
+    `after` says whether an earlier try had been acknowledged before it, `head` what the log held then.
+    """
 
     ask: Ask
     server: Server
     task: asyncio.Task[Appended]
     after: bool
+    head: int
     judged: bool = False
     answer: Appended | None = None
 
@@ -116,8 +121,8 @@ class Process:
     """An owner of the partition, and where its consumer stands."""
 
     owner: Owner
+    store: GatedStore
     gate: Gate
-    epoch: int
     next: int = -1
     task: asyncio.Task[Any] | None = None
     dead: bool = False
@@ -199,7 +204,7 @@ class World:
         """One more try of a request."""
         after = any(one.wrote and one.ask == ask and ask.key is not None for one in self.attempts)
         task = self.loop.create_task(self._call(server.handler, ask))
-        self.attempts.append(Attempt(ask, server, task, after))
+        self.attempts.append(Attempt(ask, server, task, after, self.head(ask.stream)))
         self.loop.settle()
 
     def _call(self, handler: Handler, ask: Ask) -> Coroutine[Any, Any, Appended]:
@@ -221,6 +226,12 @@ class World:
         """The record that the last try has just written."""
         last = self.attempts[-1]
         return last.server.producer, last.flights[-1]
+
+    def unseen(self) -> Iterator[Flight]:
+        """Records that were sent since this was asked for the last time."""
+        for one in self.servers:
+            yield from one.producer.flights[one.seen :]
+            one.seen = len(one.producer.flights)
 
     def keyed(self) -> list[Ask]:
         """Requests with a key, which may be made again."""
@@ -252,8 +263,8 @@ class World:
         """A new owner; the one before becomes a zombie, wherever it stands."""
         gate = Gate()
         gate.stop_at = stop_at
-        owner = Owner(PLACE, GatedStore(self.stores.open(PLACE.space), gate), self.code())
-        process = Process(owner, gate, self.stores.open(PLACE.space).state.mark.epoch + 1)
+        store = GatedStore(self.stores.open(PLACE.space), gate)
+        process = Process(Owner(PLACE, store, self.code()), store, gate)
         self.processes.append(process)
         self.start(process, self._open(process))
 

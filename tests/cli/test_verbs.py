@@ -1,0 +1,155 @@
+"""Each verb as a user types it, against a `lighthouse up` of the tests' own."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from bridge.errors import SchemaError
+from bridge.history.reader import At
+from bridge.wiring import open_base, open_platform
+from lighthouse.listing import listing
+from tests.cli.conftest import Cli, Up
+from tests.gitrepos import Made, first_parents, large, ls_tree, make, merges, odd_names, ordinary, renames
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("up"), pytest.mark.timeout(300)]
+
+
+def lines(*appends: dict[str, Any]) -> str:
+    return "".join(json.dumps(one) + "\n" for one in appends)
+
+
+def opened(stream: str, **more: Any) -> dict[str, Any]:
+    return {"stream": stream, "type": "AccountOpened", "data": {"owner": "Ada"}, **more}
+
+
+def deposited(stream: str, amount: int, **more: Any) -> dict[str, Any]:
+    return {"stream": stream, "type": "MoneyDeposited", "data": {"amount": amount}, **more}
+
+
+def result(done: subprocess.CompletedProcess[str]) -> Any:
+    return json.loads(done.stdout)
+
+
+def test_produce_state_events_and_diff(cli: Cli) -> None:
+    text = lines(opened("account/a1", expected_version=0), deposited("account/a1", 50), deposited("account/a1", 5))
+    done = result(cli.run("produce", "--name", "first", "--json", stdin=text))
+    assert (done["appends"], done["events"], done["duplicates"], done["failed"]) == (3, 3, 0, 0)
+
+    now = result(cli.run("state", "account/a1", "--json"))
+    assert (now["version"], now["state"]) == (2, {"status": "open", "owner": "Ada", "balance": 55})
+    then = result(cli.run("state", "account/a1", "--version", "1", "--json"))
+    assert (then["state"]["balance"], then["final"]) == (50, True)
+
+    shown = [json.loads(line) for line in cli.run("events", "account/a1", "--json").stdout.splitlines()]
+    assert [(one["version"], one["type"]) for one in shown] == [
+        (0, "AccountOpened"),
+        (1, "MoneyDeposited"),
+        (2, "MoneyDeposited"),
+    ]
+    changed = result(cli.run("diff", "account/a1", "--from", "1", "--to", "2", "--json"))
+    assert changed["patch"] == [{"op": "replace", "path": "/balance", "value": 55}]
+
+    early = result(cli.run("state", "account/a1", "--as-of", shown[1]["effective_time"], "--json"))
+    assert early["version"] >= 1
+
+
+def test_the_same_input_again_adds_nothing(cli: Cli) -> None:
+    file = cli.directory / "twice.jsonl"
+    file.write_text(lines(opened("account/twice"), *(deposited("account/twice", n) for n in range(1, 30))))
+    first = result(cli.run("produce", str(file), "--json"))
+    again = result(cli.run("produce", str(file), "--json"))
+    assert (first["events"], first["duplicates"]) == (30, 0)
+    assert (again["events"], again["duplicates"]) == (30, 30)
+    assert result(cli.run("state", "account/twice", "--json"))["state"]["balance"] == sum(range(1, 30))
+
+
+def test_bad_lines_are_named_and_the_others_written(cli: Cli) -> None:
+    text = lines(opened("account/good"), deposited("account/good", "much"), opened("nowhere/x")) + "{\n"  # type: ignore[arg-type]
+    done = result(cli.run("produce", "--json", stdin=text, code=1))
+    assert (done["appends"], done["failed"]) == (1, 3)
+    assert "events.0.data.amount" in " ".join(done["errors"])
+    assert any(error.startswith("line 4:") for error in done["errors"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("state", "account/none"), "there is no stream account/none"),
+        (("state", "nowhere/x"), "there is no category 'nowhere'"),
+        (("state", "account/a b"), "is not category/id"),
+        (("state", "account/x", "--as-of", "someday"), "is not a date or time"),
+        (("state", "account/x", "--version", "1", "--as-of", "2020-01-01"), "give one of"),
+        (("state", "account/x", "--bookmark", "page=3"), "has no bookmark 'page'"),
+        (("produce", "/does/not/exist"), "cannot be read"),
+    ],
+)
+def test_an_error_is_a_sentence(cli: Cli, arguments: tuple[str, ...], said: str) -> None:
+    done = cli.run(*arguments, code=1)
+    assert said in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_status_doctor_topics_schemas_streams_settings(cli: Cli) -> None:
+    status = result(cli.run("status", "--json"))
+    assert {one["category"] for one in status["categories"]} >= {"account", "project"}
+    assert all(one["owned"] == one["partitions"] for one in status["categories"])
+    assert {one["name"] for one in status["processes"]} == {"kafka-1", "registry"}
+    assert all(one["ok"] for one in result(cli.run("doctor", "--json")))
+    assert all(not one["differences"] for one in result(cli.run("topics", "list", "--json")))
+    assert result(cli.run("topics", "create", "--json"))["created"] == []
+    assert result(cli.run("schemas", "check", "--json")) == {"account": [], "project": []}
+    pushed = result(cli.run("schemas", "push", "--json"))
+    assert result(cli.run("schemas", "push", "--json")) == pushed
+    assert all(one["versions"] == [1] for one in result(cli.run("schemas", "list", "--json")))
+    assert all(one["lag"] >= 0 for one in result(cli.run("streams", "--json")))
+    named = {one["name"]: one["value"] for one in result(cli.run("settings", "--json"))}
+    assert named["LIGHTHOUSE_PARTITIONS"] == "4"
+    for verb in ("status", "doctor", "streams", "settings"):
+        assert cli.run(verb).stdout
+
+
+async def test_the_registry_refuses_an_incompatible_schema(cli: Cli) -> None:
+    async with open_base(cli.settings) as base:
+        schema = copy.deepcopy(base.schemas.local("account"))
+        opened_type = schema["fields"][-1]["type"]["items"][1]
+        opened_type["fields"].append({"name": "branch", "type": "string", "doc": "Mandatory, so old events lack it."})
+        subject = base.schemas.subject("account")
+        assert await base.registry.check(subject, schema) != []
+        with pytest.raises(SchemaError):
+            await base.registry.push(subject, schema)
+        assert await base.registry.versions(subject) == [1]
+
+
+@pytest.mark.parametrize("commits", [ordinary, odd_names, renames, merges, large], ids=lambda one: one.__name__)
+async def test_import_git_lists_what_git_lists(cli: Cli, tmp_path: Path, commits: Callable[[], list[Made]]) -> None:
+    repository, name = make(tmp_path / "repository", commits()), commits.__name__
+    first = result(cli.run("import-git", str(repository), "--name", name, "--json"))
+    again = result(cli.run("import-git", str(repository), "--name", name, "--json"))
+    history = first_parents(repository)
+    assert (first["commits"], again["commits"]) == (len(history), 0)
+    async with open_platform(cli.settings) as platform:
+        stream = f"project/{name}"
+        for sha in history:
+            version = await platform.history.find(stream, "CommitRecorded", "sha", sha)
+            found = await platform.history.state(stream, At(version))
+            assert listing(found.state) == ls_tree(repository, sha), sha
+    shown = cli.run("state", f"project/{name}", "--commit", history[-1])
+    assert len(shown.stdout.splitlines()) == ls_tree(repository, history[-1]).count(b"\0")
+
+
+def test_up_says_that_it_runs_already(cli: Cli) -> None:
+    done = cli.run("up", code=1)
+    assert "runs" in done.stderr
+
+
+def test_the_live_status_and_the_processes(cli: Cli, up: Up) -> None:
+    assert cli.url in up.text
+    assert httpx.get(f"{cli.url}/health/ready").json()["ready"] is True

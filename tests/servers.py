@@ -1,0 +1,85 @@
+"""Real servers for tests: Kafka, registry, a processor and the API, each a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+
+from bridge.local import ports, start_kafka, start_registry
+from bridge.settings import Settings
+from bridge.wiring import open_base
+
+PATIENCE = 60.0
+CACHE = Path(os.environ.get("LIGHTHOUSE_CACHE", "~/.lighthouse/cache")).expanduser()
+
+
+@contextmanager
+def servers(home: Path) -> Iterator[Settings]:
+    """Kafka and a registry; answers the settings with which they are found."""
+    settings = Settings(
+        home=home, cache=CACHE, kafka_port=0, registry_port=0, partitions=4, lmdb_map_mb=256, deadline=5
+    )
+    with ExitStack() as stack:
+        kafka = start_kafka(settings)
+        stack.callback(kafka.stop)
+        registry = start_registry(settings)
+        stack.callback(registry.stop)
+        addresses = {"kafka_bootstrap": kafka.bootstrap, "registry_url": registry.url}
+        yield settings.model_copy(update={**addresses, "api_port": ports.pick(1)[0]})
+
+
+async def prepare(settings: Settings) -> None:
+    """Makes the topics and pushes the schemas of every installed application."""
+    async with open_base(settings) as base:
+        await base.topics.ensure(await base.topics.specs(base.catalog.categories))
+        for category in base.catalog.categories:
+            await base.registry.push(base.schemas.subject(category), base.schemas.local(category))
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The variables that give another process these settings."""
+    told = settings.model_dump(exclude_unset=True)
+    return os.environ | {f"LIGHTHOUSE_{name.upper()}": str(value) for name, value in told.items()}
+
+
+@contextmanager
+def running(settings: Settings, *command: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`python -m command` with these settings; its output is in the home, in `<module>-<port>.log`."""
+    log = settings.root / f"{command[0]}-{settings.api_port}.log"
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command], env=environment(settings), stdout=out, stderr=out, start_new_session=True
+        )
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(PATIENCE)
+
+
+def url(settings: Settings) -> str:
+    """The API's address."""
+    return f"http://127.0.0.1:{settings.api_port}"
+
+
+def until(met: Callable[[], bool], what: str) -> None:
+    """Returns once the condition holds; fails after a while."""
+    deadline = time.monotonic() + PATIENCE
+    while not met():
+        assert time.monotonic() < deadline, f"not within {PATIENCE} s: {what}"
+        time.sleep(0.02)
+
+
+def ready(settings: Settings) -> bool:
+    """Whether the API answers that it serves every partition."""
+    try:
+        return httpx.get(f"{url(settings)}/health/ready", trust_env=False, timeout=PATIENCE).is_success
+    except httpx.TransportError:
+        return False
