@@ -21,6 +21,7 @@ from bridge.log.schemas import Schemas
 from bridge.log.topics import TopicFacts, Topics
 from bridge.settings import Settings
 from bridge.spaces import Limits, Spaces
+from bridge.store import keys
 from bridge.store.contract import Stores
 from bridge.store.factory import open_stores
 from bridge.store.rows import Identity
@@ -84,12 +85,27 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
         reader = Reader(settings, settings.deadline / 2)
         stack.push_async_callback(reader.close)
         spaces = Spaces(stores, settings.topic_prefix, {name: fact.partitions for name, fact in facts.items()})
+        await check_pins(spaces)
         typed = {name: Typed(decider) for name, decider in base.catalog.deciders.items()}
         log = Log(base.schemas, producer, reader.end)
         handler = Handler(log, spaces, typed, state_cache(settings), rules(settings))
         ticker = Ticker(producer)
         history = History(base.schemas, spaces, typed, ticker, settings.clock_skew)
         yield Platform(base, facts, stores, spaces, producer, ticker, reader, handler, history)
+
+
+async def check_pins(spaces: Spaces) -> None:
+    """Raises LighthouseError when a topic has another partition count than its history: streams would lie elsewhere."""
+    for category, count in spaces.categories.items():
+        async with spaces.at(category, 0).store.view() as view:
+            known = await view.get(keys.IDENTITY)
+        pinned = Identity.unpack(known).partitions if known is not None else count
+        if pinned != count:
+            topic = spaces.place(category, 0).topic
+            raise LighthouseError(
+                f"topic {topic} has {count} partitions, but its history was made of {pinned}; "
+                "a category keeps its count for ever: restore the topic, or copy its events to a new category"
+            )
 
 
 def rules(settings: Settings) -> Rules:

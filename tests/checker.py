@@ -72,7 +72,9 @@ class Checker:
         }
 
     def _spaces(self) -> Iterator[Space]:
-        return (self.platform.spaces.at(CATEGORY, number) for number in range(self.platform.spaces.categories[CATEGORY]))
+        return (
+            self.platform.spaces.at(CATEGORY, number) for number in range(self.platform.spaces.categories[CATEGORY])
+        )
 
     async def _partition(self, space: Space) -> Reference:
         settings = self.platform.base.settings
@@ -184,7 +186,11 @@ def check_history(history: Mapping[bytes, bytes], reference: Reference) -> None:
     found = [_found_event(history[keys.event(stream, version)], stream, version) for stream, version, *_ in expected]
     assert found == expected, f"I4: {reference.topic}-{reference.partition}"
     assert sum(key[:1] == b"e" for key in history) == len(expected), "I4: there are events that were not admitted"
-    order = [(int.from_bytes(key[1:9], "big"), *rows.unpack_order(history[key])) for key in sorted(history) if key[:1] == b"o"]
+    order = [
+        (int.from_bytes(key[1:9], "big"), *rows.unpack_order(history[key]))
+        for key in sorted(history)
+        if key[:1] == b"o"
+    ]
     assert order == [(offset, stream, version) for stream, version, offset, _, _ in expected], "I5: the admitted order"
     appends = {key[1:]: rows.AppendRow.unpack(value).offset for key, value in history.items() if key[:1] == b"a"}
     assert appends == {id_: append.offset for id_, append in reference.admitted.items()}, "I5: the append ids"
@@ -206,7 +212,7 @@ def _found_event(raw: bytes, stream: str, version: int) -> Expected:
 
 
 def check_equal(history: Mapping[bytes, bytes], rebuilt: Mapping[bytes, bytes], excepted: set[str]) -> None:
-    """I4: the history is, byte for byte, what a clean rebuild makes, but for parked streams and the rebuild's target."""
+    """I4: the history is, byte for byte, what a clean rebuild makes; parked streams and the target excepted."""
     first, second = _comparable(history, excepted), _comparable(rebuilt, excepted)
     wrong = {key for key in first.keys() | second.keys() if first.get(key) != second.get(key)}
     told = [(key, first.get(key), second.get(key)) for key in sorted(wrong)[:5]]

@@ -59,8 +59,8 @@ def load(category: str, folder: Path) -> Schema:
     schema = compose(category, events)
     try:
         parse_schema(schema)
-    except SchemaParseException as error:
-        raise SchemaError(f"category {category} is not a valid Avro schema: {error}") from error
+    except (SchemaParseException, ValueError, TypeError, KeyError) as error:  # fastavro's words for one and the same
+        raise SchemaError(f"category {category} is not a valid Avro schema: {error!r}") from error
     return schema
 
 
@@ -87,5 +87,7 @@ def _problems(schema: Any, file: Path, category: str) -> Iterator[str]:
     if not schema.get("doc"):
         yield "the record has no doc"
     for field in schema.get("fields", ()):
-        if not field.get("doc"):
+        if not isinstance(field, dict):
+            yield f"field {field!r} is not an object"
+        elif not field.get("doc"):
             yield f"field {field.get('name')!r} has no doc"

@@ -7,7 +7,7 @@
 | local-timestamp-… | the same without an offset, or an integer |
 | date, time-millis, time-micros | `2026-01-31`, `12:30:00.5`, or an integer |
 | decimal | `"10.25"`, or a number |
-| uuid | its text |
+| uuid | text |
 | union | the plain value, which the first branch that takes it gets; `{"<type>": value}` names the branch |
 
 Whatever passes can be read again by every owner: a time that no calendar holds would pass Avro, but park its stream.
@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -29,6 +29,7 @@ from fastavro import parse_schema
 
 from bridge.errors import Invalid
 
+T = TypeVar("T")
 Read = Callable[[Any], Any]
 """From a JSON value to an Avro value; raises Invalid with the path below the value."""
 
@@ -59,7 +60,7 @@ def reader(schema: Any) -> Read:
 
 
 _compiled: dict[int, tuple[Any, Read]] = {}
-"""By identity: parsed schemas are dicts. Each entry keeps its schema, so that no id is given out twice."""
+"""By identity; each entry keeps its schema, so that no id is given out twice."""
 
 
 def _compile(schema: Any) -> Read:
@@ -79,10 +80,7 @@ def instant(text: str) -> int:
     """Microseconds since 1970 UTC of an RFC 3339 time; raises Invalid. An offset's `+` may come as a blank."""
     if len(text) > 6 and text[-6] == " ":
         text = f"{text[:-6]}+{text[-5:]}"
-    try:
-        found = msgspec.convert(text, datetime)
-    except msgspec.ValidationError:
-        raise _expected("an RFC 3339 time such as 2026-01-31T12:30:00Z", text) from None
+    found = _converted(datetime, "an RFC 3339 time such as 2026-01-31T12:30:00Z", text)
     if found.tzinfo is None:
         raise Invalid("", f"{text[:40]!r} has no offset: write Z behind a time in UTC")
     return min(max((found - EPOCH) // MICROSECOND, FIRST), LAST)
@@ -92,6 +90,13 @@ def rfc3339(micros: int) -> str:
     """The time in UTC with microseconds; what no calendar holds is shown as the first or last moment of one."""
     moment = EPOCH + timedelta(microseconds=min(max(micros, FIRST), LAST))
     return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def _converted(kind: type[T], what: str, text: str) -> T:
+    try:
+        return msgspec.convert(text, kind)
+    except msgspec.ValidationError:
+        raise _expected(what, text) from None
 
 
 def _expected(what: str, value: Any) -> Invalid:
@@ -181,10 +186,7 @@ def _timestamp(unit: int, parse: Callable[[str], int], value: Any) -> int:
 
 
 def _local(text: str) -> int:
-    try:
-        found = msgspec.convert(text, datetime)
-    except msgspec.ValidationError:
-        raise _expected("a local time such as 2026-01-31T12:30:00", text) from None
+    found = _converted(datetime, "a local time such as 2026-01-31T12:30:00", text)
     if found.tzinfo is not None:
         raise Invalid("", f"{text[:40]!r} has an offset, a local time has none")
     return (found.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
@@ -193,19 +195,13 @@ def _local(text: str) -> int:
 def _date(value: Any) -> int:
     if not isinstance(value, str):
         return _integer(FIRST // DAY, LAST // DAY, value)
-    try:
-        return msgspec.convert(value, date).toordinal() - EPOCH.toordinal()
-    except msgspec.ValidationError:
-        raise _expected("a date such as 2026-01-31", value) from None
+    return _converted(date, "a date such as 2026-01-31", value).toordinal() - EPOCH.toordinal()
 
 
 def _time(unit: int, value: Any) -> int:
     if not isinstance(value, str):
         return _integer(0, DAY // unit - 1, value)
-    try:
-        found = msgspec.convert(value, time)
-    except msgspec.ValidationError:
-        raise _expected("a time such as 12:30:00", value) from None
+    found = _converted(time, "a time such as 12:30:00", value)
     if found.tzinfo is not None:
         raise Invalid("", f"{value[:40]!r} has an offset, a time of day has none")
     since = timedelta(hours=found.hour, minutes=found.minute, seconds=found.second, microseconds=found.microsecond)

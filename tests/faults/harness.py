@@ -48,6 +48,10 @@ class Process:
         """What it has written so far."""
         return self.log.read_text(errors="replace")
 
+    async def says(self, text: str, times: int = 1) -> None:
+        """Returns once it has written this text so often."""
+        await eventually(lambda: self.output.count(text) >= times, PATIENCE, f"{self.name} says {text!r}")
+
     def signal(self, number: signal.Signals) -> None:
         """Sends a signal."""
         self.popen.send_signal(number)
@@ -122,10 +126,11 @@ class Stage:
         draft = self.directory / "draft"
         draft.write_text(f"{step} {how.value}")
         draft.rename(self.directory / ORDER)
-        await eventually(lambda: bool(list(self.directory.glob(f"{ORDER}.*"))), PATIENCE, f"a processor comes to {step}")
-        (done,) = self.directory.glob(f"{ORDER}.*")
+        done = self.directory / f"{ORDER}.done"
+        await eventually(done.exists, PATIENCE, f"a processor comes to {step}")
+        pid = int(done.read_text())
         done.unlink()
-        return next(process for process in self.processes if process.pid == int(done.suffix[1:]))
+        return next(process for process in self.processes if process.pid == pid)
 
     def end(self) -> None:
         """Ends every process."""
@@ -142,7 +147,7 @@ class Stage:
 
 def variables(settings: Settings, more: Mapping[str, object]) -> dict[str, str]:
     """The settings as environment variables."""
-    values = settings.model_dump() | more
+    values = settings.model_dump() | dict(more)
     return {f"LIGHTHOUSE_{name.upper()}": str(value) for name, value in values.items() if value is not None}
 
 
@@ -166,12 +171,15 @@ async def epochs(platform: Platform) -> list[int]:
 async def owned(platform: Platform, seconds: float = PATIENCE) -> None:
     """Returns once every partition has a living owner, and may be read and written."""
 
-    async def living(space: Space) -> bool:
-        async with space.store.view() as view:
-            return view.mark.position >= 0 and view.beat_age < 1.5
+    async def living() -> bool:
+        return all([await _lives(space) for space in spaces(platform)])
 
-    for space in spaces(platform):
-        await soon(lambda space=space: living(space), seconds, f"{space.place.space} has an owner")
+    await soon(living, seconds, "every partition has an owner")
+
+
+async def _lives(space: Space) -> bool:
+    async with space.store.view() as view:
+        return view.mark.position >= 0 and view.beat_age < 1.5
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """A processor that ends or stops itself at a step of the protocol, when it is told to: `python -m tests.faults.struck`.
 
-The order is a file with a step's name and a signal's number. Whoever comes to the step first renames it, with its own
-pid, right before it sends itself the signal: the proof of who came to that step.
+The order is a file with a step's name and a signal's number. Whoever comes to the step first takes it away, and leaves
+its pid right before it sends itself the signal: the proof of who came to that step.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ def striker(order: Path) -> Step:
         with suppress(FileNotFoundError):
             where, number = order.read_text().split()
             if where == name:
-                order.rename(order.with_suffix(f".{os.getpid()}"))
+                taken = order.rename(order.with_suffix(f".{os.getpid()}"))
+                taken.write_text(str(os.getpid()))
+                taken.rename(order.with_suffix(".done"))
                 os.kill(os.getpid(), int(number))
 
     return step

@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from bridge.errors import Unavailable
 from bridge.wiring import Platform
 from tests.faults.conftest import Report
-from tests.faults.harness import Stage, eventually, playing, soon, spaces
+from tests.faults.harness import Stage, playing, soon, spaces
 from tests.faults.journal import Outcome, Request
 from tests.faults.writers import at, commit, writing
 
@@ -69,7 +69,7 @@ async def test_another_log_under_the_same_name_stops_its_partitions(
         if not running:
             stage.processor()
         process = stage.processes[-1]
-        await eventually(lambda: process.output.count("partition stopped") >= 4, 30, "P1 notices")
+        await process.says("partition stopped", 4)
         for number in range(len(before)):
             assert "but the log is" in await reason(platform, number)
         asked = Request(at(platform.handler, 0), None, "after", [commit("after")])

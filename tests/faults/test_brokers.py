@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -13,10 +15,12 @@ import pytest
 from bridge.handle import Handler
 from bridge.local import LocalKafka, start_kafka
 from bridge.settings import Settings
+from bridge.spaces import Space
+from bridge.wiring import Platform
 from tests.faults.conftest import Report
-from tests.faults.harness import CACHE, Stage, owned, playing, staged
+from tests.faults.harness import CACHE, Stage, eventually, owned, playing, spaces, staged
 from tests.faults.journal import Journal, Outcome, Request
-from tests.faults.writers import commit, writing
+from tests.faults.writers import at, commit, writing
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 
@@ -51,7 +55,7 @@ async def test_without_a_broker_answers_come_in_time_and_memory_stays(
         gone, memory = len(checker.journal.attempts), psutil.Process().memory_info().rss
         try:
             grown = await flood(checker.journal, platform.handler) - memory
-            await checker.journal.until(lambda journal: len(journal.of(Outcome.UNAVAILABLE)) > 20, 20, "refusals")
+            await refused(checker.journal, platform)
         finally:
             await asyncio.to_thread(kafka.restart, 1)
         checker.journal.fault("it is back")
@@ -80,6 +84,51 @@ async def flood(journal: Journal, handler: Handler) -> int:
     await asyncio.gather(*(journal.ask(handler, request) for request in requests))
     watching.cancel()
     return most
+
+
+async def refused(journal: Journal, platform: Platform) -> None:
+    """Once an append has been waiting for half the deadline, the next ones are refused at once (A4)."""
+    for number, space in enumerate(spaces(platform)):
+        stream = at(platform.handler, number, "refused")
+        half = platform.base.settings.deadline / 2
+        await eventually(partial(_waits, space, half), 20, "an append waits for too long")
+        answer = await journal.ask(platform.handler, Request(stream, 0, stream, [commit("never")]))
+        assert answer.outcome is Outcome.UNAVAILABLE
+        assert answer.took < GRACE
+
+
+def _waits(space: Space, seconds: float) -> bool:
+    return space.oldest > seconds
+
+
+async def test_an_append_that_waited_for_its_version_is_answered_in_time(
+    stage: Stage, kafka: LocalKafka, report: Report
+) -> None:
+    """A2 uses most of the deadline up, and then the broker is gone: A4 has what is left, and no more."""
+    async with playing(stage, 1) as (platform, checker):
+        stream = at(platform.handler, 0)
+        (processor,) = stage.processes
+        first = Request(stream, 0, "first", [commit("first")])
+        asking = asyncio.create_task(checker.journal.ask(platform.handler, first))
+        await stage.strike("P5", signal.SIGSTOP)
+        await processor.stopped()
+        early = Request(stream, 1, "early", [commit("early")])
+        waiting = asyncio.create_task(checker.journal.ask(platform.handler, early))
+        await asyncio.sleep(stage.settings.deadline * 0.7)  # it is time itself that must pass
+        await asyncio.to_thread(kafka.kill, 1)
+        checker.journal.fault("kill -9 of the broker")
+        try:
+            assert not waiting.done()
+            processor.signal(signal.SIGCONT)
+            answer = await waiting
+        finally:
+            await asyncio.to_thread(kafka.restart, 1)
+        assert (await asking).outcome is Outcome.ACKNOWLEDGED
+        assert answer.outcome is Outcome.UNKNOWN
+        assert "has not told yet" in answer.said or "did not confirm" in answer.said, "it never got past A2"
+        assert answer.took < stage.settings.deadline + GRACE / 2
+        await owned(platform, 60)
+        report(await checker.check())
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from bridge.local import LocalKafka, start_kafka
 from bridge.local.ports import HOST, pick
 from bridge.settings import Settings
 from tests.faults.conftest import Report
-from tests.faults.harness import CACHE, Stage, playing, staged
+from tests.faults.harness import CACHE, Stage, eventually, playing, staged
 from tests.faults.journal import Outcome, Request
 from tests.faults.writers import at, commit, writing
 from tests.tcp_proxy import KafkaProxy
@@ -70,11 +71,15 @@ async def test_lost_acknowledgements_neither_lose_nor_double(
         await writers.progress(5, 20)
         for number in range(1, 6):
             proxy.lose = 1
-            await checker.journal.until(lambda _, number=number: proxy.lost == number, 10, "an answer is lost")
+            await eventually(partial(_has_lost, proxy, number), 10, "an answer is lost")
             checker.journal.fault("acknowledgement lost")
             await writers.progress(3, 20)
         await writers.finish()
         report(await checker.check() | {"lost": proxy.lost})
+
+
+def _has_lost(proxy: KafkaProxy, number: int) -> bool:
+    return proxy.lost == number
 
 
 async def test_an_append_whose_acknowledgements_are_all_lost_is_told_by_the_log(

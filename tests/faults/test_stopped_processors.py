@@ -15,7 +15,7 @@ from bridge.spaces import Space
 from bridge.store.lmdb_store import LmdbStore
 from bridge.wiring import Platform
 from tests.faults.conftest import Report
-from tests.faults.harness import Process, Stage, epochs, eventually, playing, soon, spaces
+from tests.faults.harness import Process, Stage, epochs, playing, soon, spaces
 from tests.faults.journal import Request
 from tests.faults.writers import Writers, at, commit, writing
 
@@ -59,7 +59,7 @@ async def test_a_zombie_that_is_about_to_commit_is_fenced(stage: Stage, report: 
         assert zombie.state == "T"
         zombie.signal(signal.SIGCONT)
         checker.journal.fault("SIGCONT")
-        await eventually(lambda: "fenced" in zombie.output, 10, "the zombie is fenced")
+        await zombie.says("fenced")
         await writers.progress(5, 20)
         next(process for process in stage.processes if process is not zombie).kill()
         checker.journal.fault("kill -9 of the new owner: the zombie owns again")
@@ -86,7 +86,7 @@ async def test_a_processor_stopped_at_any_moment_writes_nothing_when_it_goes_on(
             assert await moved(platform, mine, before, begun) < GETS_ON
             after = await epochs(platform)
             zombie.signal(signal.SIGCONT)
-            await eventually(lambda: zombie.output.count("partitions revoked") > told, 20, "it learns of its loss")
+            await zombie.says("partitions revoked", told + 1)
             assert all(now >= then for now, then in zip(await epochs(platform), after, strict=True))
         await writers.finish()
         report(await checker.check())
@@ -103,7 +103,7 @@ async def stop_inside(space: Space, process: Process, writers: Writers) -> bool:
     request = Request(stream, 0, stream, [commit(f"large {number} {'x' * 1000}") for number in range(1000)])
     asking = asyncio.create_task(writers.journal.ask(writers.handler, request))
     until = time.monotonic() + 5
-    while store._lock.holder() != process.pid and time.monotonic() < until:
+    while store._lock.holder() != process.pid and time.monotonic() < until:  # noqa: ASYNC110 - no event tells
         await asyncio.sleep(0)
     process.signal(signal.SIGSTOP)
     await process.stopped()
@@ -131,5 +131,3 @@ async def test_a_processor_stopped_inside_a_transaction_blocks_nobody(stage: Sta
         await writers.finish()
         report(await checker.check() | {"moved in": round(took, 2)})
         assert took < GETS_ON
-
-

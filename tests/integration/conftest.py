@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -27,3 +28,9 @@ def api(served: Settings) -> Iterator[httpx.Client]:
     """A client of the API."""
     with httpx.Client(base_url=url(served), trust_env=False, timeout=PATIENCE) as client:
         yield client
+
+
+@pytest.fixture
+def stream() -> str:
+    """A stream that nobody else has."""
+    return f"project/t-{uuid4()}/a"

@@ -34,7 +34,7 @@ def aim(case: Any) -> None:
     parameters = case.path_parameters or {}
     if CATEGORY.fullmatch(str(parameters.get("category", ""))):
         parameters["category"] = "project"
-    if "command" in parameters and hash(parameters["command"]) % 2:
+    if "command" in parameters and len(str(parameters["command"])) % 2:
         parameters["command"] = "DeleteFile"
     for event in events(case.body):
         if isinstance(event, dict) and isinstance(event.get("type"), str):

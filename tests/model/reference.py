@@ -6,11 +6,13 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from aiokafka.partitioner import murmur2
 from fastavro import schemaless_reader
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 STREAM = re.compile(r"account/[A-Za-z0-9._~@:+/-]+")
 OURS = ("lh_format", "lh_append", "lh_expected", "lh_count", "lh_request", "lh_tick")
 
@@ -18,11 +20,18 @@ OURS = ("lh_format", "lh_append", "lh_expected", "lh_count", "lh_request", "lh_t
 class Read(Protocol):
     """A record as read from the log."""
 
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
-    time: int
+    @property
+    def offset(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+    @property
+    def time(self) -> int:
+        """LogAppendTime in microseconds."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -128,9 +137,9 @@ def decoded(value: bytes, count: int, schemas: Mapping[int, Any]) -> dict[str, A
     return body if len(body["events"]) == count and not source.read() else None
 
 
-def micros(time: Any) -> int:
+def micros(time: datetime) -> int:
     """Microseconds since 1970 of a datetime."""
-    return round(time.timestamp() * 1_000_000)
+    return (time - EPOCH) // timedelta(microseconds=1)
 
 
 def balance(facts: Sequence[Fact]) -> int:
