@@ -252,15 +252,16 @@ class Handler:
     async def _produce(self, attempt: _Attempt, value: bytes, count: int, expected: int | None) -> Delivered | None:
         """A4: where the record lies, or None where Kafka does not say. Raises Unavailable with nothing written.
 
-        The wait is bounded by the producer's `message.timeout.ms`, which lies below the request's deadline.
+        The wait is bounded by the producer's `message.timeout.ms`, and by what A2 has left of the request's deadline.
         """
         headers = headers_of(attempt.append, expected, count, attempt.request, attempt.context.traceparent)
         place = attempt.space.place
         outgoing = Outgoing(place.topic, place.partition, attempt.stream.encode(), value, headers)
         report = self._log.producer.send(outgoing)
         try:
-            return await report
-        except Unknown:
+            async with asyncio.timeout(attempt.left):
+                return await report
+        except (Unknown, TimeoutError):
             return None
 
     async def _verdict(self, attempt: _Attempt, delivered: Delivered | None, expected: int | None) -> Appended:

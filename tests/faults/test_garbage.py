@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import closing
@@ -21,7 +22,8 @@ from bridge.log.ids import append_id
 from bridge.log.record import headers_of
 from bridge.wiring import Platform
 from tests.faults.conftest import Report
-from tests.faults.harness import Stage, playing, soon
+from tests.faults.harness import Stage, owned, playing, soon
+from tests.faults.journal import Outcome, Request
 from tests.faults.writers import at, commit, writing
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
@@ -216,3 +218,37 @@ async def test_a_stream_parked_for_its_schema_goes_on_when_the_schema_arrives(st
 
 async def _free(platform: Platform, stream: str) -> bool:
     return not (await platform.history.info(stream)).head.parked
+
+
+def transact(stage: Stage, partition: int) -> None:
+    """Writes garbage in a transaction that commits, and in one that aborts; their markers occupy offsets."""
+    config = {"bootstrap.servers": stage.settings.kafka_bootstrap, "transactional.id": "foreigner"}
+    producer = Producer(config)
+    producer.init_transactions(20)
+    for end in (producer.commit_transaction, producer.abort_transaction):
+        producer.begin_transaction()
+        producer.produce(f"{stage.settings.topic_prefix}.project", b"garbage", b"garbage", partition)
+        producer.flush(20)
+        end(20)
+
+
+async def test_a_foreign_transaction_stops_nobody(stage: Stage, report: Report) -> None:
+    async with playing(stage, 1) as (platform, checker):
+        async with writing(platform.handler, checker.journal) as writers:
+            await writers.progress(2, 20)
+            for partition in range(4):
+                await asyncio.to_thread(transact, stage, partition)
+                checker.journal.fault("a foreign transaction")
+            await writers.progress(5, 20)
+        for partition in range(4):
+            await asyncio.to_thread(transact, stage, partition)
+        early = Request(at(platform.handler, 0, "early"), 7, "early", [commit("early")])
+        answer = await checker.journal.ask(platform.handler, early)
+        assert answer.outcome is Outcome.CONFLICT, answer
+        stage.end()
+        fresh = stage.processor()
+        await owned(platform)
+        async with writing(platform.handler, checker.journal) as writers:
+            await writers.progress(2, 20)
+        assert "partition stopped" not in fresh.output
+        report(await checker.check())
