@@ -17,7 +17,10 @@ _encoder = msgspec.msgpack.Encoder(enc_hook=lambda value: encode_other(value), o
 
 
 def encode(state: Any) -> bytes:
-    """The state's bytes; equal states give equal bytes. Raises TypeError for what msgspec does not know."""
+    """The state's bytes; equal states give equal bytes.
+
+    Raises TypeError for what msgspec does not know, and for a mapping whose keys are not text.
+    """
     return _encoder.encode(state)
 
 
@@ -48,5 +51,5 @@ def decode_other(type_: Any, value: Any) -> Any:
     if getattr(type_, "__origin__", type_) is Map:
         arguments = get_args(type_)
         mapping: Any = dict
-        return Map(msgspec.convert(value, mapping[arguments] if arguments else mapping))
+        return Map(msgspec.convert(value, mapping[arguments] if arguments else mapping, dec_hook=decode_other))
     raise TypeError(f"a state cannot hold a {type_!r}: use dataclasses, containers or immutables.Map")

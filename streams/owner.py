@@ -67,6 +67,7 @@ class Owner:
         self._code = code
         self._mark = Mark(0, 0, -1)
         self._expect: Last | None = None
+        self._last: Last | None = None
         self._seen_event = time.monotonic()
 
     @property
@@ -78,6 +79,11 @@ class Owner:
     def start(self) -> int:
         """Where to consume from: the last record applied, which is read again to know the log, or the beginning."""
         return self._expect.offset if self._expect is not None else max(self._mark.position, 0)
+
+    def rewind(self) -> int:
+        """Where to consume from after a pause: as `start` says, for the log is recognised once more."""
+        self._expect = self._last
+        return self.start
 
     async def open(self, ends: LogEnds) -> None:
         """P1: takes the space over and checks that its log is this one. Raises ForeignLog with the space stopped."""
@@ -91,7 +97,7 @@ class Owner:
         if known is None or self._mark.position < 0:
             await self._begin(ends)
             return
-        self._expect = Last.unpack(last) if last is not None else None
+        self._expect = self._last = Last.unpack(last) if last is not None else None
         await self._recognise(Identity.unpack(known), ends)
         if stopped is not None:
             self._mark = await self._store.commit(self._mark, self._mark.position, Writes(deletes={keys.STOPPED}))
@@ -133,7 +139,10 @@ class Owner:
         return after
 
     async def _unseen(self, records: Sequence[Record]) -> list[Record]:
-        """The records that are to be applied. The first one read after P1 must be the last one applied."""
+        """The records that are to be applied. The first one read after P1 must be the last one applied.
+
+        A batch that begins with a record applied before follows it directly, whatever the offsets between (I5).
+        """
         if self._expect is not None and records:
             if mark_of(records[0]) != self._expect:
                 await self.stop(
@@ -141,9 +150,15 @@ class Owner:
                 )
             self._expect = None
         fresh = [record for record in records if record.offset >= self._mark.position]
-        if fresh and fresh[0].offset != self._mark.position:
+        follows = bool(records) and records[0].offset < self._mark.position
+        if fresh and not follows and fresh[0].offset != self._mark.position:
             await self.stop(f"{self.place.space} is at {self._mark.position}, the next record at {fresh[0].offset}")
         return fresh
+
+    async def end_at(self, offset: int) -> None:
+        """Moves the position over control records, which nobody is given, to the log's end. Raises Fenced."""
+        if self._expect is None and offset > self._mark.position:
+            self._mark = await self._store.commit(self._mark, offset, Writes())
 
     async def _before(self, view: View, parsed: Sequence[tuple[Record, Parsed]]) -> Before:
         streams = named(parsed)
@@ -193,6 +208,7 @@ class Owner:
         except Fenced:
             self._code.states.clear()
             raise
+        self._last = Last.unpack(after.writes.puts[keys.LAST])
         self._code.states.put_all(after.states)
         for stream, why in after.parked.items():
             log.warning("stream parked", stream=stream, version=why.version, error=why.error)

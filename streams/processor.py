@@ -78,6 +78,7 @@ class Processor:
             self._parts.step("P2")
         await self._apply(batches)
         await self._lost(source)
+        await self._ended(source)
         await self._upkeep(source)
 
     # P1, in the polling thread: the group waits for the answer.
@@ -134,9 +135,7 @@ class Processor:
 
     async def _apply(self, batches: Batches) -> None:
         for part, records in batches.items():
-            if part in self._held:
-                self._held[part].extend(records)
-            elif part in self.owners:
+            if part in self.owners and part not in self._held:  # what comes while it is held is fetched again
                 await self._take(part, records)
 
     async def _take(self, part: Partition, records: list[Record]) -> None:
@@ -183,6 +182,17 @@ class Processor:
                     log.error("partition stopped", partition=part, error=str(stopped))
             self._close(part)
 
+    async def _ended(self, source: Source) -> None:
+        """Partitions that were read to their end, which may lie behind their last record."""
+        while source.ended:
+            part, offset = source.ended.popitem()
+            if part not in self.owners or part in self._held:
+                continue
+            try:
+                await self.owners[part].end_at(offset)
+            except Fenced as error:
+                self._fenced(part, error)
+
     # Between batches
 
     async def _upkeep(self, source: Source) -> None:
@@ -225,7 +235,7 @@ class Processor:
             records = self._held.pop(part)
             await self._take(part, records)
             if part in self.owners and part not in self._held:
-                source.resume(part, self.owners[part].mark.position)
+                source.resume(part, self.owners[part].rewind())
 
     def _tick(self, now: float) -> None:
         """P7, at most one a second a partition."""

@@ -5,7 +5,7 @@ All methods run in the one thread that polls; the callbacks, too, since the clie
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -38,13 +38,19 @@ class Source:
     """One member of the processors' group."""
 
     def __init__(self, config: dict[str, object], topics: Sequence[str], callbacks: Callbacks) -> None:
-        self._consumer = Consumer(config)
+        self._consumer = Consumer(config | {"enable.partition.eof": True})
         self._callbacks = callbacks
+        self._last: dict[Partition, Record] = {}
         self.lost: dict[Partition, ForeignLog] = {}
+        self.ended: dict[Partition, int] = {}
         self._consumer.subscribe(list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
 
     def poll(self, most: int, timeout: float) -> Batches:
-        """At most `most` records, by partition, in offset order; waits up to `timeout` seconds for the first."""
+        """At most `most` records, by partition, in offset order; waits up to `timeout` seconds for the first.
+
+        A batch begins with the last record of the one before, which proves that nothing lies between: offsets alone
+        do not, for the control records of somebody's transaction occupy some. `ended` tells where a partition ended.
+        """
         first = self._consumer.poll(timeout)
         if first is None:
             return {}
@@ -59,18 +65,25 @@ class Source:
         if error is not None:
             self._fault(message, error)
             return
-        batches.setdefault((message.topic() or "", message.partition() or 0), []).append(record_of(message))
+        where = (message.topic() or "", message.partition() or 0)
+        if where not in batches:
+            batches[where] = [self._last[where]] if where in self._last else []
+        self._last[where] = record_of(message)
+        batches[where].append(self._last[where])
 
     def _fault(self, message: Message, error: KafkaError) -> None:
         """A broker that is away is tried again by the client; an offset that is gone means another log (P1)."""
-        if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
-            where = (message.topic() or "", message.partition() or 0)
+        where = (message.topic() or "", message.partition() or 0)
+        if error.code() == KafkaError._PARTITION_EOF:
+            self.ended[where] = message.offset() or 0
+        elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             self.lost[where] = ForeignLog(f"{where[0]}-{where[1]} does not hold the offset to go on from: {error}")
         else:
             log.warning("kafka", error=str(error))
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         starts = self._callbacks.assigned([(part.topic, part.partition) for part in partitions])
+        self._forget(starts)
         offsets = {where: OFFSET_END if start is None else start for where, start in starts.items()}
         consumer.incremental_assign([TopicPartition(*where, offset) for where, offset in offsets.items()])
         for where, start in starts.items():
@@ -84,12 +97,19 @@ class Source:
         mine = {(part.topic, part.partition) for part in consumer.assignment()}
         consumer.incremental_unassign([part for part in partitions if (part.topic, part.partition) in mine])
 
+    def _forget(self, partitions: Iterable[Partition]) -> None:
+        """What was delivered before no longer stands right before what will be."""
+        for where in partitions:
+            self._last.pop(where, None)
+            self.ended.pop(where, None)
+
     def pause(self, partition: Partition) -> None:
         """Stops fetching a partition whose batch is held."""
         self._quietly(self._consumer.pause, [TopicPartition(*partition)])
 
     def resume(self, partition: Partition, offset: int) -> None:
         """Goes on fetching from an offset."""
+        self._forget([partition])
         self._quietly(self._consumer.seek, TopicPartition(*partition, offset))
         self._quietly(self._consumer.resume, [TopicPartition(*partition)])
 

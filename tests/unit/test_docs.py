@@ -15,7 +15,8 @@ LOCKS = ("requirements.lock", "scripts/bootstrap.lock", "bridge/local/jars.lock"
 
 def test_the_settings_page_is_what_the_code_says() -> None:
     expected = "\n".join(page()) + "\n"
-    assert (ROOT / "docs/settings.md").read_text() == expected, "run `lighthouse settings --markdown > docs/settings.md`"
+    hint = "run `lighthouse settings --markdown > docs/settings.md`"
+    assert (ROOT / "docs/settings.md").read_text() == expected, hint
 
 
 @pytest.mark.parametrize("lock", LOCKS)
