@@ -17,6 +17,7 @@ A stream id has at most 255 bytes, so the longest key (snapshot) has 1 + 8 + 1 +
 
 from __future__ import annotations
 
+from functools import lru_cache
 from struct import Struct
 
 _U64 = Struct(">Q")
@@ -30,6 +31,7 @@ REBUILD = b"m:rebuild"
 STOPPED = b"m:stopped"
 
 
+@lru_cache(maxsize=32_768)
 def name(text: str) -> bytes:
     """A name of at most 255 bytes, length-prefixed, so that no name is a prefix of another's key."""
     raw = text.encode()
