@@ -10,12 +10,12 @@ from statistics import median
 from uuid import uuid4
 
 from benchmarks.figure import Extra, Measured, NotMeasured
-from benchmarks.sample import ACTOR, Sample, sample
+from benchmarks.sample import ACTOR, KNOWN, sample
 from benchmarks.scene import Process, Scene, end, epochs, owned, until
 from benchmarks.servers import Servers
 from bridge.errors import LighthouseError
 from bridge.handle import Context
-from bridge.log.record import partition_of
+from bridge.log.record import Place, partition_of
 from bridge.wiring import Platform, open_platform
 
 RUNS = 3
@@ -24,13 +24,14 @@ PATIENCE = 30.0
 
 
 async def failover(servers: Servers) -> Measured:
-    """Seconds from the kill until an append to each partition has succeeded."""
+    """Seconds from the kill until an append to each of the killed one's partitions has succeeded."""
     scene, what = Scene(servers.settings("failover")), sample()
     await scene.prepare()
     found, moved = [], []
     async with scene.processor(what.category) as stays, open_platform(scene.settings) as platform:
+        await until(lambda: owned(platform.spaces), "a processor that owns every partition", [stays])
         for _ in range(RUNS):
-            seconds, partitions = await _kill_one(scene, platform, what, stays)
+            seconds, partitions = await _kill_one(scene, platform, stays)
             found.append(seconds)
             moved.append(partitions)
     bare = [await _kill_bare(scene) for _ in range(RUNS)]
@@ -38,16 +39,17 @@ async def failover(servers: Servers) -> Measured:
     return Measured(median(found), median(bare), extra)
 
 
-async def _kill_one(scene: Scene, platform: Platform, what: Sample, stays: Process) -> tuple[float, int]:
+async def _kill_one(scene: Scene, platform: Platform, stays: Process) -> tuple[float, int]:
     """Starts a second processor, waits until it has taken its share, kills it."""
-    before = await epochs(platform.spaces)
+    spaces, before = list(platform.spaces.all()), await epochs(platform.spaces)
     with scene.process("streams", "--role", "processor") as victim:
         await until(lambda: _shared(platform, before), "the second processor's share", [victim, stays])
-        moved = sum(new > old for new, old in zip(await epochs(platform.spaces), before, strict=True))
+        after = await epochs(platform.spaces)
+        taken = [space.place for space, old, new in zip(spaces, before, after, strict=True) if new > old]
         victim.kill()
         began = time.perf_counter()
-        await asyncio.gather(*(_append(platform, stream) for stream in _one_each(scene, what)))
-        return time.perf_counter() - began, moved
+        await asyncio.gather(*(_append(platform, place) for place in taken))
+        return time.perf_counter() - began, len(taken)
 
 
 async def _shared(platform: Platform, before: list[int]) -> bool:
@@ -57,21 +59,21 @@ async def _shared(platform: Platform, before: list[int]) -> bool:
     return changed >= len(before) // 2 and await owned(platform.spaces)
 
 
-def _one_each(scene: Scene, what: Sample) -> list[str]:
-    """A new stream in each partition."""
-    found: dict[int, str] = {}
-    while len(found) < scene.settings.partitions:
-        stream = f"{what.category}/f{uuid4().hex[:12]}"
-        found.setdefault(partition_of(stream.encode(), scene.settings.partitions), stream)
-    return list(found.values())
+def _stream_in(place: Place) -> str:
+    """A new stream's name that belongs to the partition."""
+    while True:
+        stream = f"{place.category}/f{uuid4().hex[:12]}"
+        if partition_of(stream.encode(), place.partitions) == place.partition:
+            return stream
 
 
-async def _append(platform: Platform, stream: str) -> None:
+async def _append(platform: Platform, place: Place) -> None:
     """Asks again, under the same key, until it is admitted."""
+    stream, events = _stream_in(place), [KNOWN[place.category][0]]
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
-            await platform.handler.append(stream, [sample().first], 0, Context(ACTOR, key="once"))
+            await platform.handler.append(stream, events, 0, Context(ACTOR, key="once"))
             return
         except LighthouseError as error:
             if time.monotonic() > deadline:

@@ -24,10 +24,10 @@ from bridge.api.writing import (
     STREAM,
     Sent,
     Told,
+    caller_of,
     context,
     draw_key,
     events_of,
-    given_key,
     told_by,
 )
 from bridge.errors import Invalid
@@ -82,14 +82,14 @@ class _Body:
 
 async def append_of(request: Request, here: Front, stream: str) -> Asked:
     """Reads an append. Raises Invalid, TooLarge, NotFound for the category, Unavailable without its schema."""
-    key = given_key(request)
+    caller = caller_of(request)
     kind = media_type(request, *_READERS)
     sent = parse(await read_body(request))
     body = _READERS[kind](request, sent, stream)
-    key = key or body.key or _drawn(request, body.expected)
+    key = caller.key or body.key or _drawn(request, body.expected)
     schema = await here.platform.base.schemas.writer(here.platform.spaces.of(stream).place.category)
     hashed = request_hash("POST", ROUTE, body.expected, sent)
-    return Asked(events_of(schema, body.events), body.expected, context(request, key, body.told, hashed))
+    return Asked(events_of(schema, body.events), body.expected, context(caller, key, body.told, hashed))
 
 
 def _drawn(request: Request, expected: int | None) -> str:

@@ -13,7 +13,7 @@ from bridge.api.bodies import JSON, media_type, parse, read_body
 from bridge.api.front import front, stream_of
 from bridge.api.openapi import PlainRoute, documents, in_path
 from bridge.api.tokens import AT_LEAST
-from bridge.api.writing import ERRORS, HEADERS, STREAM, Told, context, draw_key, given_key
+from bridge.api.writing import ERRORS, HEADERS, STREAM, Told, caller_of, context, draw_key
 from bridge.log.ids import request_hash
 
 ROUTE = "/v1/commands/{category}/{id}/"
@@ -37,9 +37,10 @@ async def execute(request: Request) -> Response:
     stream = stream_of(request)
     name = unquote(request.path_params["command"])
     await here.at_least(request.headers.getlist(AT_LEAST))
-    key = given_key(request) or draw_key(request)
+    caller = caller_of(request)
+    key = caller.key or draw_key(request)
     media_type(request, JSON)
     sent = parse(await read_body(request))
     command = here.platform.handler.decider(stream).command(name, sent)
-    asked = context(request, key, Told(), request_hash("POST", ROUTE + name, None, sent))
+    asked = context(caller, key, Told(), request_hash("POST", ROUTE + name, None, sent))
     return await write(request, here, here.platform.handler.execute(stream, command, asked))

@@ -25,12 +25,13 @@ ACTOR = "Lighthouse-Actor"
 CORRELATION = "Lighthouse-Correlation-Id"
 CAUSATION = "Lighthouse-Causation-Id"
 ANONYMOUS = "anonymous"
+_RAW = {name: name.lower().encode() for name in (KEY, ACTOR, CORRELATION, CAUSATION)}
 
 MAX_HEADER = 255
 MAX_METADATA = 16 * 1024
 """Bytes of all metadata of an append: an envelope is kept once for each event."""
 
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 ERRORS = (404, 409, 413, 415, 422, 503, 504)
 STREAM = (
@@ -67,26 +68,62 @@ Sent = tuple[str, str, Any]
 """An event as it was sent: its path in the body with a dot behind it, its type, its JSON data."""
 
 
-def context(request: Request, key: str, told: Told, hashed: bytes) -> Context:
-    """The context of an append. Raises Invalid for a header or metadata beyond its limits."""
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """What the headers say of who asks; `key` is "" where there was none."""
+
+    key: str
+    actor: str
+    correlation: str
+    causation: str
+    traceparent: str
+
+
+def caller_of(request: Request) -> Caller:
+    """Reads the headers, each once. Raises Invalid for one beyond its limits."""
+    headers: dict[bytes, bytes] = dict(request.scope["headers"])
+    return Caller(
+        key=_text(headers, KEY),
+        actor=_text(headers, ACTOR) or ANONYMOUS,
+        correlation=_text(headers, CORRELATION),
+        causation=_text(headers, CAUSATION),
+        traceparent=_trace(headers.get(b"traceparent", b"")),
+    )
+
+
+def _text(headers: Mapping[bytes, bytes], name: str) -> str:
+    """A header's value as UTF-8; "" where it is missing. Raises Invalid."""
+    raw = headers.get(_RAW[name])
+    if raw is None:
+        return ""
+    try:
+        value = raw.decode()
+    except UnicodeDecodeError:
+        raise Invalid(name, "the header is not UTF-8") from None
+    if len(value) > MAX_HEADER:
+        raise Invalid(name, f"the header has {len(value)} characters; the limit is {MAX_HEADER}")
+    return value
+
+
+def _trace(raw: bytes) -> str:
+    return raw.decode() if _TRACEPARENT.fullmatch(raw) else ""
+
+
+def context(caller: Caller, key: str, told: Told, hashed: bytes) -> Context:
+    """The context of an append. Raises Invalid for metadata beyond its limits."""
     metadata = told.metadata or {}
     if sum(len(name.encode()) + len(value.encode()) for name, value in metadata.items()) > MAX_METADATA:
         raise Invalid("metadata", f"all metadata together has at most {MAX_METADATA} bytes")
     return Context(
-        actor=_text(request, ACTOR) or ANONYMOUS,
+        actor=caller.actor,
         key=key,
         time=told.time,
-        correlation=_text(request, CORRELATION),
-        causation=_text(request, CAUSATION),
+        correlation=caller.correlation,
+        causation=caller.causation,
         metadata=metadata,
-        traceparent=_trace(request),
+        traceparent=caller.traceparent,
         request=hashed,
     )
-
-
-def given_key(request: Request) -> str:
-    """The Idempotency-Key that was sent, or ""."""
-    return _text(request, KEY)
 
 
 def draw_key(request: Request) -> str:
@@ -94,30 +131,6 @@ def draw_key(request: Request) -> str:
     key = draw()
     request.scope[DRAWN_KEY] = key
     return key
-
-
-def _text(request: Request, name: str) -> str:
-    """A header's value as UTF-8; "" where it is missing. Raises Invalid."""
-    value = request.headers.get(name)
-    if not value:
-        return ""
-    if not value.isascii():
-        value = _utf8(name, value)
-    if len(value) > MAX_HEADER:
-        raise Invalid(name, f"the header has {len(value)} characters; the limit is {MAX_HEADER}")
-    return value
-
-
-def _utf8(name: str, value: str) -> str:
-    try:
-        return value.encode("latin-1").decode()
-    except UnicodeDecodeError:
-        raise Invalid(name, "the header is not UTF-8") from None
-
-
-def _trace(request: Request) -> str:
-    found = request.headers.get("traceparent", "")
-    return found if _TRACEPARENT.fullmatch(found) else ""
 
 
 def told_by(body: AppendBody) -> Told:

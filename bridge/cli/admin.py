@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from bridge.application import registered
 from bridge.cli.console import JsonFlag, err, out, with_base, with_platform, write_json, write_table
 from bridge.errors import SchemaError
+from bridge.log.compose import load
 from bridge.log.topics import Difference
 from bridge.settings import Settings
 from bridge.survey import PartitionStatus, survey
@@ -89,10 +92,7 @@ def schemas_check(
 ) -> None:
     """Check that every schema is well formed, and compatible with all its registered versions."""
 
-    async def work(base: Base) -> dict[str, list[str]]:
-        return {category: await _check(base, category, offline) for category in base.catalog.categories}
-
-    found = with_base(work)
+    found = _composed() if offline else with_base(_compatible)
     if json:
         write_json(found)
     else:
@@ -101,12 +101,26 @@ def schemas_check(
         raise typer.Exit(1)
 
 
-async def _check(base: Base, category: str, offline: bool) -> list[str]:
+def _composed() -> dict[str, list[str]]:
+    """What is wrong with each category's files, with no registry asked."""
+    return {category: _problems(category, folder) for category, folder in registered().schemas.items()}
+
+
+def _problems(category: str, folder: Path) -> list[str]:
     try:
-        schema = base.schemas.local(category)
-        return [] if offline else await base.registry.check(base.schemas.subject(category), schema)
+        load(category, folder)
     except SchemaError as error:
         return [str(error)]
+    return []
+
+
+async def _compatible(base: Base) -> dict[str, list[str]]:
+    found = _composed()
+    for category in base.catalog.categories:
+        if not found[category]:
+            subject = base.schemas.subject(category)
+            found[category] = await base.registry.check(subject, base.schemas.local(category))
+    return found
 
 
 @schemas.command("list")

@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from fastavro import schemaless_reader
 
 STREAM = re.compile(rb"[A-Za-z0-9._~@:+-]+/[A-Za-z0-9._~@:+/-]+")
@@ -140,19 +140,35 @@ def attempt_of(value: bytes, schemas: Schemas) -> str | None:
     return str(append["metadata"].get("attempt"))
 
 
+PLAIN = {
+    "group.id": "checker",
+    "enable.auto.commit": False,
+    "enable.partition.eof": True,
+    "isolation.level": "read_uncommitted",
+    "log_level": 2,
+}
+
+
 def read_log(bootstrap: str, topic: str, partition: int, end: int) -> Iterator[LogRecord]:
-    """Every record of a partition below an offset."""
-    config = {"bootstrap.servers": bootstrap, "group.id": "checker", "enable.auto.commit": False, "log_level": 2}
-    with closing(Consumer(config)) as consumer:
+    """Every record of a partition below an offset; control records, which occupy offsets too, are none."""
+    with closing(Consumer({"bootstrap.servers": bootstrap, **PLAIN})) as consumer:
         consumer.assign([TopicPartition(topic, partition, 0)])
         until, position = time.monotonic() + PATIENCE, 0
         while position < end:
             assert time.monotonic() < until, f"{topic}-{partition} was read up to {position} of {end} only"
             for message in consumer.consume(1000, 0.2):
-                assert message.error() is None, message.error()
-                position = (message.offset() or 0) + 1
-                if position <= end:
+                position = _next_offset(message)
+                if message.error() is None and position <= end:
                     yield _record(message)
+
+
+def _next_offset(message: Message) -> int:
+    """The offset behind a record, or the one at which the partition ends."""
+    error = message.error()
+    if error is None:
+        return (message.offset() or 0) + 1
+    assert error.code() == KafkaError._PARTITION_EOF, error
+    return message.offset() or 0
 
 
 def _record(message: Message) -> LogRecord:
