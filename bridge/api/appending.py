@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -61,8 +61,7 @@ async def append(request: Request) -> Response:
     return await write(request, here, writing)
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """An append, ready for the handler."""
 
     events: list[Event]
@@ -70,8 +69,7 @@ class Asked:
     context: Context
 
 
-@dataclass(frozen=True, slots=True)
-class _Body:
+class _Body(msgspec.Struct, frozen=True):
     """What a body of either form says; `key` is an Idempotency-Key that follows from it, or ""."""
 
     events: list[Sent]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from fastapi import Request
 
 from bridge.api.bodies import AppendBody
@@ -56,8 +56,7 @@ HEADERS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(msgspec.Struct, frozen=True):
     """What a body says of an append beside its events."""
 
     time: int | None = None
@@ -68,8 +67,7 @@ Sent = tuple[str, str, Any]
 """An event as it was sent: its path in the body with a dot behind it, its type, its JSON data."""
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     """What the headers say of who asks; `key` is "" where there was none."""
 
     key: str

@@ -109,11 +109,13 @@ async def test_an_append_that_waited_for_its_version_is_answered_in_time(
     async with playing(stage, 1, deadline=deadline) as (platform, checker):
         stream = at(platform.handler, 0)
         (processor,) = stage.processes
-        first = Request(stream, 0, "first", [commit("first")])
+        warm = Request(stream, 0, "warm", [commit("warm")])
+        assert (await checker.journal.ask(platform.handler, warm)).outcome is Outcome.ACKNOWLEDGED
+        first = Request(stream, 1, "first", [commit("first")])
         asking = asyncio.create_task(checker.journal.ask(platform.handler, first))
         await stage.strike("P5", signal.SIGSTOP)
         await processor.stopped()
-        early = Request(stream, 1, "early", [commit("early")])
+        early = Request(stream, 2, "early", [commit("early")])
         waiting = asyncio.create_task(checker.journal.ask(platform.handler, early))
         await asyncio.sleep(deadline * 0.7)  # it is time itself that must pass
         await asyncio.to_thread(kafka.kill, 1)

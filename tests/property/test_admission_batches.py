@@ -16,6 +16,8 @@ from tests.model.reference import truth
 from tests.model.world import KNOWN, PARTITION, SCHEMA, now
 from tests.simlog import SimLog
 
+PATIENT = settings(deadline=None)
+
 AMOUNTS = st.integers(-5, 9)
 EVENTS = st.lists(AMOUNTS.map(deposit), min_size=1, max_size=4)
 DRAFTS = st.builds(
@@ -43,12 +45,14 @@ def log_of(steps: Steps) -> list[Record]:
     return log.read(*PARTITION, 0, len(steps))
 
 
+@PATIENT
 @given(STEPS, SIZES)
 def test_batches_of_any_size_lead_to_the_same_rows(steps: Steps, sizes: list[int]) -> None:
     log = log_of(steps)
     assert Bench().take_all(log, chain(sizes, repeat(1))).rows() == Bench().take_all(log).rows()
 
 
+@PATIENT
 @given(STEPS, SIZES)
 def test_a_restart_between_any_two_batches_changes_nothing(steps: Steps, sizes: list[int]) -> None:
     """The new owner has nothing in memory, and reads the last record once more to know the log again."""
@@ -62,6 +66,7 @@ def test_a_restart_between_any_two_batches_changes_nothing(steps: Steps, sizes: 
     assert bench.rows() == Bench().take_all(log).rows()
 
 
+@PATIENT
 @given(STEPS, SIZES)
 def test_replayed_twice_is_replayed_once(steps: Steps, sizes: list[int]) -> None:
     log, bench = log_of(steps), Bench()
@@ -72,6 +77,7 @@ def test_replayed_twice_is_replayed_once(steps: Steps, sizes: list[int]) -> None
     assert bench.take_all(log, chain(sizes, repeat(2))).rows() == first
 
 
+@PATIENT
 @given(STEPS)
 def test_records_that_come_again_are_not_applied_again(steps: Steps) -> None:
     log, bench = log_of(steps), Bench()
@@ -81,7 +87,7 @@ def test_records_that_come_again_are_not_applied_again(steps: Steps) -> None:
     assert (bench.rows(), bench.owner.mark) == (rows, mark)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(STEPS, SIZES)
 def test_admission_is_that_of_a_naive_reading(steps: Steps, sizes: list[int]) -> None:
     log = log_of(steps)
@@ -101,6 +107,7 @@ def test_admission_is_that_of_a_naive_reading(steps: Steps, sizes: list[int]) ->
     assert sum(key[:1] == b"e" for key in rows) == sum(map(len, told.streams.values()))
 
 
+@PATIENT
 @given(STEPS)
 def test_effective_time_has_one_row_a_second_and_they_ascend(steps: Steps) -> None:
     log = log_of(steps)

@@ -9,13 +9,15 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.errors import Undecodable
 from bridge.events import Envelope
 from bridge.log.avro import Branch, CategorySchema, decode, encode, read_envelope, read_event, zigzag
 from bridge.log.compose import compose
+
+PATIENT = settings(deadline=None)
 
 RICH: list[dict[str, Any]] = [
     {
@@ -118,11 +120,13 @@ def whole(envelope: Envelope, events: Named) -> bytes:
     return b"\0" + (9).to_bytes(4, "big") + out.getvalue()
 
 
+@PATIENT
 @given(ENVELOPES, EVENTS)
 def test_the_bytes_are_those_of_the_whole_append(envelope: Envelope, events: Named) -> None:
     assert encode(SCHEMA, envelope, branched(events)) == whole(envelope, events)
 
 
+@PATIENT
 @given(ENVELOPES, EVENTS)
 def test_decoding_undoes_encoding(envelope: Envelope, events: Named) -> None:
     decoded = decode(SCHEMA, encode(SCHEMA, envelope, branched(events)), len(events))
@@ -132,6 +136,7 @@ def test_decoding_undoes_encoding(envelope: Envelope, events: Named) -> None:
     assert [read_event(SCHEMA, one.raw) for one in decoded.events] == decoded.events
 
 
+@PATIENT
 @given(ENVELOPES, EVENTS, st.data())
 def test_any_blocks_are_read_as_one_array(envelope: Envelope, events: Named, data: st.DataObject) -> None:
     """Avro lets a writer cut an array into blocks, and say a block's size before it (count below zero)."""
@@ -157,11 +162,13 @@ def long(number: int) -> bytes:
     return out.getvalue()
 
 
+@PATIENT
 @given(st.integers(0, 2**62))
 def test_zigzag_is_avros(number: int) -> None:
     assert zigzag(number) == long(number)
 
 
+@PATIENT
 @given(ENVELOPES, EVENTS)
 def test_every_cut_is_undecodable(envelope: Envelope, events: Named) -> None:
     value = encode(SCHEMA, envelope, branched(events))
@@ -169,17 +176,20 @@ def test_every_cut_is_undecodable(envelope: Envelope, events: Named) -> None:
         assert undecodable(value[:size], len(events)), f"cut at {size} of {len(value)}"
 
 
+@PATIENT
 @given(ENVELOPES, EVENTS, st.binary(min_size=1, max_size=20))
 def test_bytes_behind_are_undecodable(envelope: Envelope, events: Named, more: bytes) -> None:
     assert undecodable(encode(SCHEMA, envelope, branched(events)) + more, len(events))
 
 
+@PATIENT
 @given(ENVELOPES, EVENTS, st.integers(0, 10))
 def test_a_wrong_count_is_undecodable(envelope: Envelope, events: Named, count: int) -> None:
     value = encode(SCHEMA, envelope, branched(events))
     assert undecodable(value, count) == (count != len(events))
 
 
+@PATIENT
 @given(st.binary(max_size=200), st.integers(1, 5))
 def test_garbage_is_decoded_or_undecodable_and_nothing_else(garbage: bytes, count: int) -> None:
     try:
@@ -189,6 +199,7 @@ def test_garbage_is_decoded_or_undecodable_and_nothing_else(garbage: bytes, coun
     assert len(decoded.events) == count
 
 
+@PATIENT
 @given(ENVELOPES, st.lists(EVENT, min_size=1, max_size=3), st.data())
 def test_a_changed_byte_is_decoded_or_undecodable(envelope: Envelope, events: Named, data: st.DataObject) -> None:
     value = bytearray(encode(SCHEMA, envelope, branched(events)))

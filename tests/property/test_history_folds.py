@@ -22,6 +22,8 @@ from tests.model.bench import START, Bench, Draft, deposit, numbered, records
 from tests.model.world import PARTITION, PLACE, now
 from tests.simlog import SimLog, VirtualLoop
 
+PATIENT = settings(deadline=None)
+
 STREAM = "account/a"
 MOVES = st.lists(st.tuples(st.integers(-40_000, 40_000), st.integers(-30, 30)), min_size=1, max_size=12)
 
@@ -48,6 +50,7 @@ def times_of(bench: Bench, clock: ClockName) -> list[int]:
     return [row.effective if clock is ClockName.EFFECTIVE else row.event_time for _, row in rows]
 
 
+@PATIENT
 @given(moves=MOVES, clock=st.sampled_from(ClockName), data=st.data())
 def test_a_time_leads_to_the_last_version_at_or_before_it(
     loop: VirtualLoop, moves: list[tuple[int, int]], clock: ClockName, data: st.DataObject
@@ -66,6 +69,7 @@ def test_a_time_leads_to_the_last_version_at_or_before_it(
     assert answer.state.balance == found + 1
 
 
+@PATIENT
 @given(moves=MOVES, more=MOVES, clock=st.sampled_from(ClockName))
 def test_a_final_answer_stays(
     loop: VirtualLoop, moves: list[tuple[int, int]], more: list[tuple[int, int]], clock: ClockName
@@ -78,7 +82,7 @@ def test_a_final_answer_stays(
         assert later.final or not answer.final
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(
     sizes=st.lists(st.integers(1, 90), min_size=4, max_size=7),
     batches=st.integers(1, 4),

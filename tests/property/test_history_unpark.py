@@ -16,6 +16,8 @@ from tests.model import account
 from tests.model.bench import START, Bench, Draft, deposit, numbered, records
 from tests.model.world import COMPOSED, UNKNOWN
 
+PATIENT = settings(deadline=None)
+
 LARGEST = 4
 """Events of the largest append here; a slice must be larger."""
 
@@ -73,7 +75,7 @@ def without(rows: dict[bytes, bytes], streams: dict[str, int]) -> dict[bytes, by
     }
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(LOGS, st.integers(1, 9), st.integers(LARGEST + 2, 12), st.integers(0, 25))
 @example(numbered([Draft(events=[deposit(1), deposit(2, account.POISON), deposit(3)]), Draft()]), 1, 6, 1)
 @example(numbered([Draft(schema=UNKNOWN, events=[deposit(1), deposit(2, account.POISON)], time=-1), Draft()]), 1, 6, 2)
@@ -97,6 +99,7 @@ def test_unparked_is_rebuilt(drafts: list[Draft], batch: int, slice_: int, late:
     assert without(bench.rows(), parks(bench)) == without(rebuilt.rows(), parks(rebuilt))
 
 
+@PATIENT
 @given(CURABLE, st.integers(LARGEST + 1, 12))
 def test_what_can_be_cured_is_cured(drafts: list[Draft], slice_: int) -> None:
     log = records(drafts)
@@ -108,6 +111,7 @@ def test_what_can_be_cured_is_cured(drafts: list[Draft], slice_: int) -> None:
     assert bench.rows() == clean(log).rows()
 
 
+@PATIENT
 @given(LOGS)
 def test_unparking_without_news_writes_nothing_more(drafts: list[Draft]) -> None:
     """Nothing has changed: after at most one attempt, which may find other words, no commit is made."""
@@ -121,6 +125,7 @@ def test_unparking_without_news_writes_nothing_more(drafts: list[Draft]) -> None
     assert without(bench.rows(), parks(bench)) == without(before, parks(bench))
 
 
+@PATIENT
 @given(CURABLE)
 def test_a_category_without_a_decider_parks_for_bytes_alone(drafts: list[Draft]) -> None:
     log = records(drafts)

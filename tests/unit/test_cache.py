@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.cache import StateCache
+
+PATIENT = settings(deadline=None)
 
 STREAMS = st.sampled_from("abcdef")
 CALLS = st.lists(
@@ -48,6 +50,7 @@ def test_cleared_it_is_empty() -> None:
     assert cache.get("b") == (0, "B")
 
 
+@PATIENT
 @given(CALLS, st.integers(0, 4), st.integers(0, 9))
 def test_it_holds_what_a_naive_one_holds(calls: list[tuple[str, str, int]], most: int, most_bytes: int) -> None:
     cache, naive = StateCache(most, most_bytes), OrderedDict[str, tuple[int, int]]()

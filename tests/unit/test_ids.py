@@ -6,11 +6,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from immutables import Map
 
 from bridge.log.ids import append_id, draw, request_hash
+
+PATIENT = settings(deadline=None)
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 PARTS = st.tuples(TEXT, TEXT, TEXT)
@@ -29,6 +31,7 @@ class Give:
     counts: dict[int, int] = field(default_factory=dict)
 
 
+@PATIENT
 @given(PARTS, PARTS)
 def test_append_ids_differ_where_any_part_does(one: tuple[str, str, str], two: tuple[str, str, str]) -> None:
     assert (append_id(*one) == append_id(*two)) == (one == two)
@@ -53,6 +56,7 @@ def test_a_request_hash_is_the_hash_of_the_length_prefixed_parts() -> None:
     assert request_hash("POST", "/x", None, {"b": 2, "a": [1]}) == blake2b(raw, digest_size=16).digest()
 
 
+@PATIENT
 @given(JSON, st.randoms())
 def test_the_order_of_keys_is_no_difference(body: Any, random: Any) -> None:
     assert request_hash("POST", "/x", 1, shuffled(body, random)) == request_hash("POST", "/x", 1, body)
@@ -66,6 +70,7 @@ def shuffled(value: Any, random: Any) -> Any:
     return [shuffled(inner, random) for inner in value] if isinstance(value, list) else value
 
 
+@PATIENT
 @given(JSON, JSON)
 def test_another_body_is_another_request(one: Any, two: Any) -> None:
     assert (request_hash("P", "/x", 1, one) == request_hash("P", "/x", 1, two)) == (same(one, two))

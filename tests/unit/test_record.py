@@ -6,7 +6,7 @@ from pathlib import Path
 import confluent_kafka
 import pytest
 from aiokafka.partitioner import DefaultPartitioner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.events import MAX_BYTES, MAX_EVENTS
@@ -23,6 +23,8 @@ from bridge.log.record import (
     partition_of,
     stream_of,
 )
+
+PATIENT = settings(deadline=None)
 
 PLACE = Place("lighthouse.account", "account", 0, 2)
 KEY = b"account/a"
@@ -173,6 +175,7 @@ def test_a_record_without_headers_is_void() -> None:
     assert isinstance(parse(Record(0, KEY, VALUE, None, 0), PLACE), Malformed)  # type: ignore[arg-type]
 
 
+@PATIENT
 @given(st.binary(min_size=16, max_size=16), st.none() | st.integers(0, 10**18 - 1), st.integers(1, MAX_EVENTS))
 def test_what_is_written_is_read(append: bytes, expected: int | None, count: int) -> None:
     headers = headers_of(append, expected, count, REQUEST, "00-ab")
@@ -182,6 +185,7 @@ def test_what_is_written_is_read(append: bytes, expected: int | None, count: int
     )
 
 
+@PATIENT
 @given(
     st.none() | st.binary(max_size=12) | st.just(KEY),
     st.none() | st.binary(max_size=12),
@@ -208,6 +212,7 @@ def test_murmur2_is_that_of_the_java_client(key: bytes, hashed: int) -> None:
         assert partition_of(key, partitions) == (hashed & 0x7FFFFFFF) % partitions
 
 
+@PATIENT
 @given(st.binary(min_size=1, max_size=255), st.integers(1, 1024))
 def test_murmur2_is_that_of_aiokafka_and_librdkafka(key: bytes, partitions: int) -> None:
     known = list(range(partitions))

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.store import keys
@@ -21,6 +21,8 @@ from bridge.store.rows import (
     unpack_state,
 )
 
+PATIENT = settings(deadline=None)
+
 I64 = st.integers(-(2**63), 2**63 - 1)
 U64 = st.integers(0, 2**64 - 1)
 IDS = st.binary(min_size=16, max_size=16)
@@ -28,6 +30,7 @@ STREAMS = st.text("abcXYZ019._~@:+-/", min_size=1, max_size=255)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 
+@PATIENT
 @given(st.builds(Head, U64, I64, I64, I64, st.booleans()))
 def test_heads(row: Head) -> None:
     assert Head.unpack(row.pack()) == row
@@ -38,6 +41,7 @@ def test_a_stream_without_a_head_is_empty() -> None:
     assert Clock.unpack(None) == Clock(0, 0)
 
 
+@PATIENT
 @given(
     st.builds(
         EventRow,
@@ -62,21 +66,25 @@ def test_the_longest_envelope() -> None:
     assert EventRow.unpack(row.pack()) == row
 
 
+@PATIENT
 @given(st.builds(AppendRow, STREAMS, U64, st.integers(0, 1000), IDS, U64))
 def test_appends(row: AppendRow) -> None:
     assert AppendRow.unpack(row.pack()) == row
 
 
+@PATIENT
 @given(STREAMS, U64)
 def test_orders(stream: str, version: int) -> None:
     assert unpack_order(pack_order(stream, version)) == (stream, version)
 
 
+@PATIENT
 @given(U64, st.binary(max_size=40))
 def test_states(version: int, state: bytes) -> None:
     assert unpack_state(pack_state(version, state)) == (version, state)
 
 
+@PATIENT
 @given(I64, I64, st.integers(-(2**31), 2**31 - 1), st.integers(0, 2**32 - 1), st.integers(0, 2**63), TEXT)
 def test_the_partitions_own_rows(one: int, two: int, epoch: int, crc: int, offset: int, text: str) -> None:
     assert Clock.unpack(Clock(one, two).pack()) == Clock(one, two)
@@ -85,6 +93,7 @@ def test_the_partitions_own_rows(one: int, two: int, epoch: int, crc: int, offse
     assert ParkedRow.unpack(ParkedRow(offset, text, text).pack()) == ParkedRow(offset, text, text)
 
 
+@PATIENT
 @given(STREAMS, STREAMS, U64, U64)
 def test_keys_sort_by_number_within_a_stream_and_streams_do_not_mix(one: str, two: str, low: int, high: int) -> None:
     assert (keys.event(one, low) < keys.event(one, high)) == (low < high)
@@ -97,6 +106,7 @@ def test_keys_sort_by_number_within_a_stream_and_streams_do_not_mix(one: str, tw
         assert keys.head(one) != keys.head(two)
 
 
+@PATIENT
 @given(STREAMS, U64, IDS)
 def test_keys_of_different_kinds_never_meet(stream: str, number: int, append: bytes) -> None:
     made = [
@@ -119,6 +129,7 @@ def test_keys_of_different_kinds_never_meet(stream: str, number: int, append: by
     assert max(map(len, made)) <= LONGEST_KEY
 
 
+@PATIENT
 @given(st.binary(min_size=1, max_size=5), st.binary(max_size=5))
 def test_after_is_the_first_key_behind_a_prefix(prefix: bytes, more: bytes) -> None:
     behind = keys.after(prefix)

@@ -8,11 +8,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from immutables import Map
 
 from bridge import states
+
+PATIENT = settings(deadline=None)
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 
@@ -58,6 +60,7 @@ WHOLES = st.builds(
 )
 
 
+@PATIENT
 @given(WHOLES)
 def test_what_is_encoded_is_decoded(state: Whole) -> None:
     decoded = states.decode(states.encode(state), Whole)
@@ -65,6 +68,7 @@ def test_what_is_encoded_is_decoded(state: Whole) -> None:
     assert states.encode(decoded) == states.encode(state)
 
 
+@PATIENT
 @given(
     st.dictionaries(TEXT, st.integers(), max_size=8).filter(lambda found: all(abs(n) < 2**63 for n in found.values()))
 )
