@@ -34,6 +34,11 @@ class StateCache:
         while self._kept and (len(self._kept) > self._most or self._bytes > self._most_bytes):
             self._bytes -= self._kept.popitem(last=False)[1][1]
 
+    def renew(self, stream: str, folded: Folded) -> None:
+        """Replaces a state that is kept; its size is taken to be the same."""
+        if stream in self._kept:
+            self._kept[stream] = (folded, self._kept[stream][1])
+
     def put_all(self, states: Mapping[str, tuple[Folded, int]]) -> None:
         """Keeps the states of a batch."""
         for stream, (folded, size) in states.items():

@@ -204,8 +204,17 @@ class Handler:
         """The state at the head: from memory, with what came since, or from the store."""
         cached = self._states.get(stream)
         if cached is None or head.parked or not head.next - 101 <= cached[0] < head.next:
-            return await latest(view, self._log.schemas, typed, stream, head)
-        return await refold(view, self._log.schemas, typed, stream, cached, head.next - 1)
+            return await self._stored(view, typed, stream, head)
+        state = await refold(view, self._log.schemas, typed, stream, cached, head.next - 1)
+        self._states.renew(stream, (head.next - 1, state))
+        return state
+
+    async def _stored(self, view: View, typed: Typed, stream: str, head: Head) -> Any:
+        state = await latest(view, self._log.schemas, typed, stream, head)
+        encoded = await view.get(keys.state(typed.version, stream))
+        if encoded is not None:
+            self._states.put(stream, (head.next - 1, state), len(encoded))
+        return state
 
     async def _foresee(self, attempt: _Attempt, expected: int, head: int) -> None:
         """A2: an expected version above the head may be on its way; one that stays away is refused, and unwritten."""

@@ -6,7 +6,6 @@ confirmed, confirmed in vain, delayed, doubled or lost; owners stop at any of th
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +13,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from bridge.cache import StateCache
 from bridge.errors import (
     Conflict,
     Fenced,
@@ -23,19 +21,18 @@ from bridge.errors import (
     Unavailable,
     Unknown,
 )
-from bridge.events import Appended, Envelope
+from bridge.events import Envelope
 from bridge.history.events import Range
 from bridge.history.reader import At
 from bridge.history.times import ClockName
 from bridge.log.avro import CategorySchema, encode
 from bridge.log.record import headers_of
 from bridge.store import keys
-from bridge.store.memory import MemoryStores
-from streams.owner import Code, Owner
 from tests.model import account
+from tests.model.checks import acknowledged, as_of, moments, rebuilt, refused
 from tests.model.reference import Fact, Truth, balance, memos
-from tests.model.world import COMPOSED, KNOWN, PARTITION, PLACE, UNKNOWN, Ask, Attempt, Process, World, asked, now
-from tests.simlog import rows_of, schemas_of
+from tests.model.world import COMPOSED, KNOWN, PLACE, UNKNOWN, Ask, Attempt, Process, World, now
+from tests.simlog import rows_of
 
 STREAMS = st.sampled_from(["account/a", "account/b"])
 KEYS = st.sampled_from([None, "k0", "k1", "k2", "k3", "k4"])
@@ -374,63 +371,6 @@ def idle(process: Process) -> bool:
 def zombie(process: Process, world: World) -> bool:
     """Whether this owner was replaced and does not know it yet."""
     return process is not world.current and idle(process)
-
-
-def acknowledged(attempt: Attempt, answer: Appended, told: Truth) -> None:
-    """I1: what was acknowledged is in the log, admitted, at the versions that were told."""
-    ask = attempt.ask
-    if isinstance(ask.what, account.Look):
-        assert answer.last_version == answer.first_version - 1
-        assert not attempt.flights
-        return
-    assert answer.append in told.wins, f"I1: {ask} was acknowledged with {answer}, but nothing was admitted"
-    win = told.wins[answer.append]
-    assert (win.stream, win.first, win.first + win.count - 1) == (
-        answer.stream,
-        answer.first_version,
-        answer.last_version,
-    ), f"I1: {ask} was told {answer}, not {win}"
-    assert answer.position.offset == win.offset + 1
-    assert ask.expected in (None, win.first), f"{ask} expected another version than {win}"
-    if not answer.duplicate:
-        assert win.offset in [offset for flight in attempt.flights for offset in flight.offsets]
-    facts = told.streams[win.stream]
-    assert [(one.type, one.data) for one in facts[win.first : win.first + win.count]] == asked(ask), "I1: other events"
-    if isinstance(ask.what, account.Withdraw) and all(fact.data for fact in facts):
-        assert ask.what.amount <= balance(facts[: win.first]), "an overdraft"
-
-
-def refused(attempt: Attempt, error: BaseException, attempts: list[Attempt]) -> None:
-    """A refusal has a reason, and never comes after an acknowledgement of the same request under the same key."""
-    if isinstance(error, Unavailable):
-        return
-    assert not attempt.after, f"I1: {attempt.ask} was acknowledged before, and is now refused: {error}"
-    if isinstance(error, Conflict):
-        assert error.expected != error.actual
-        assert error.actual > error.expected or attempt.head < error.expected, "A2: refused before the log was read"
-    if isinstance(error, KeyReused):
-        same = [one.ask for one in attempts if (one.ask.key, one.ask.stream) == (attempt.ask.key, attempt.ask.stream)]
-        assert any(ask != attempt.ask for ask in same), "a key was used by one request only"
-
-
-def moments(facts: list[Fact], clock: ClockName) -> list[int]:
-    """The facts' times by a clock."""
-    return [fact.effective if clock is ClockName.EFFECTIVE else fact.event_time for fact in facts]
-
-
-def as_of(facts: list[Fact], clock: ClockName, at: int) -> int:
-    """The last version at or before a time."""
-    return bisect_right(moments(facts, clock), at) - 1
-
-
-def rebuilt(world: World) -> dict[bytes, bytes]:
-    """The rows of a clean rebuild from the log up to the store's position."""
-    stores = MemoryStores(world.loop.time)
-    schemas = schemas_of(world.registry, "account", account.SCHEMAS / "account")
-    owner = Owner(PLACE, stores.open(PLACE.space), Code(schemas, world.typed, StateCache(100, 100_000)))
-    now(owner.open(world.log.ends(*PARTITION)))
-    now(owner.take(world.log.read(*PARTITION, 0, world.position)))
-    return rows_of(stores, PLACE.space, (keys.REBUILD,))
 
 
 AppendProtocol.TestCase.settings = settings(
