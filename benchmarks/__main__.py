@@ -14,7 +14,7 @@ import structlog
 import uvloop
 
 from benchmarks.figure import Measured, NotMeasured
-from benchmarks.machine import load
+from benchmarks.machine import load, pace
 from benchmarks.results import Line, write
 from benchmarks.rows import ROWS, Row
 from benchmarks.servers import Servers
@@ -47,12 +47,12 @@ async def measure(names: Sequence[str]) -> list[Line]:
 
 
 async def _line(name: str, row: Row, servers: Servers) -> Line:
-    before = load()
+    before, speed = load(), pace()
     try:
         line = _found(name, row, await row.measure(servers))
     except NotMeasured as error:
         line = {**_empty(name, row), "reason": str(error)}
-    line["load"] = before
+    line |= {"load": before, "pace_ms": speed}
     print(json.dumps(line), flush=True)
     return line
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -34,6 +35,22 @@ def _git(*arguments: str) -> str:
 def load() -> float:
     """The number of processes that wanted to run in the last minute, on average."""
     return round(os.getloadavg()[0], 2)
+
+
+def pace() -> float:
+    """Milliseconds of a fixed piece of Python, the best of five: tells a slow moment of a shared host from slow code.
+
+    About 50 where the first figures were taken, up to 100 when the host was busy with others.
+    """
+    return round(min(_fixed_work() for _ in range(5)) * 1000, 1)
+
+
+def _fixed_work() -> float:
+    began = time.thread_time()
+    kept: dict[int, tuple[int, str]] = {}
+    for number in range(300_000):
+        kept[number & 1023] = (number, str(number))
+    return time.thread_time() - began
 
 
 def anonymous_mb(pid: int) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.machine import commit, machine
 
 HERE = Path(__file__).parent
-COLUMNS = ("name", "what", "target", "measured", "holds", "baseline", "ratio", "load")
+COLUMNS = ("name", "what", "target", "measured", "holds", "baseline", "ratio", "load", "pace")
 
 Line = dict[str, Any]
 """One row as it is printed, ready for JSON."""
@@ -29,7 +29,8 @@ def render(lines: Sequence[Line]) -> str:
         "",
         "Made by `benchmarks/run`; do not edit.",
         "Values are medians of several runs; each baseline was taken between them; load is the machine's one-minute "
-        "average before the row, so anything above 0.5 means that others were at work.",
+        "average before the row. Pace is a fixed piece of Python, timed before the row: on a shared host it says how "
+        "fast the processor was at that moment (see `benchmarks/machine.py`).",
         "",
         f"Machine: {machine()}. Date: {datetime.now(UTC):%Y-%m-%d %H:%M} UTC. Commit: {commit()}.",
         "",
@@ -50,6 +51,7 @@ def _row(line: Line) -> str:
         f"{_text(line['baseline'])} {unit}: {line['baseline_what']}",
         _text(line["ratio"]),
         _text(line["load"]),
+        f"{_text(line['pace_ms'])} ms",
     )
     return f"| {' | '.join(cells)} |"
 
