@@ -19,7 +19,7 @@ from benchmarks.machine import ROOT
 from bridge.settings import Settings
 from bridge.spaces import Spaces
 from bridge.store.factory import open_stores
-from bridge.wiring import open_base
+from bridge.wiring import create_topics, open_base, push_schemas
 
 PATIENCE = 60.0
 STOP_SECONDS = 15.0
@@ -43,9 +43,8 @@ class Scene:
     async def prepare(self) -> None:
         """Makes the topics and pushes the schemas, as a deployment does."""
         async with open_base(self.settings) as base:
-            await base.topics.ensure(await base.topics.specs(base.catalog.categories))
-            for category in base.catalog.categories:
-                await base.registry.push(base.schemas.subject(category), base.schemas.local(category))
+            await create_topics(base)
+            await push_schemas(base)
 
     @contextmanager
     def process(self, module: str, *arguments: str) -> Iterator[Process]:

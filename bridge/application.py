@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.decider import Decider
-from bridge.errors import SchemaError
+from bridge.errors import NotFound, SchemaError
 
 ENTRY_POINTS = "lighthouse.applications"
 
@@ -64,6 +64,13 @@ class Catalog:
     def categories(self) -> tuple[str, ...]:
         """Every category's name, sorted."""
         return tuple(sorted(self.schemas))
+
+    def bookmark(self, category: str, name: str) -> Bookmark:
+        """The category's bookmark of this name; raises NotFound."""
+        found = self.bookmarks.get((category, name))
+        if found is None:
+            raise NotFound(f"category {category} has no bookmark {name[:80]!r}")
+        return found
 
 
 def catalog(applications: Iterable[Application]) -> Catalog:

@@ -315,10 +315,7 @@ def envelope_of(context: Context) -> Envelope:
 
 def branch_of(schema: CategorySchema, event: Event) -> tuple[Branch, Mapping[str, Any]]:
     """The event's branch of the union; raises Invalid for a type that the schema does not have."""
-    branch = schema.by_type.get(event.type)
-    if branch is None:
-        raise Invalid("type", f"there is no event type {event.type!r}; known are {', '.join(sorted(schema.by_type))}")
-    return branch, event.data
+    return schema.branch(event.type, "type"), event.data
 
 
 def _answer(attempt: _Attempt, row: AppendRow, fresh: bool = False) -> Appended:

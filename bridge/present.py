@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from bridge import states
-from bridge.events import Appended, RecordedEvent
-from bridge.history.reader import Diff, StateAt, StreamInfo
-from bridge.times import text_of
+from bridge.events import RecordedEvent
+from bridge.history.reader import Diff, StateAt
+from bridge.times import rfc3339
 
 Json = dict[str, Any]
 
@@ -21,8 +21,8 @@ def event(recorded: RecordedEvent) -> Json:
         "version": recorded.version,
         "type": recorded.type,
         "data": states.plain(recorded.data),
-        "effective_time": text_of(recorded.effective),
-        "event_time": text_of(envelope.time),
+        "effective_time": rfc3339(recorded.effective),
+        "event_time": rfc3339(envelope.time),
         "actor": envelope.actor,
         "correlation": envelope.correlation,
         "causation": envelope.causation,
@@ -34,21 +34,9 @@ def event(recorded: RecordedEvent) -> Json:
 
 def state(found: StateAt, as_of: int | None) -> Json:
     """A state with the version it belongs to."""
-    asked = text_of(as_of) if as_of is not None else None
+    asked = rfc3339(as_of) if as_of is not None else None
     plain = states.plain(found.state)
     return {"stream": found.stream, "version": found.version, "as_of": asked, "final": found.final, "state": plain}
-
-
-def info(found: StreamInfo) -> Json:
-    """A stream without its events."""
-    head = found.head
-    return {
-        "stream": found.stream,
-        "head": head.next,
-        "first_effective_time": text_of(head.first),
-        "last_effective_time": text_of(head.last),
-        "parked": {"version": found.parked.version, "error": found.parked.error} if found.parked else None,
-    }
 
 
 def diff(found: Diff) -> Json:
@@ -59,19 +47,4 @@ def diff(found: Diff) -> Json:
         "to_version": found.after,
         "patch": found.patch,
         "events": [event(one) for one in found.events],
-    }
-
-
-def appended(done: Appended) -> Json:
-    """The answer to an append."""
-    return {
-        "stream": done.stream,
-        "first_version": done.first_version,
-        "last_version": done.last_version,
-        "position": {
-            "topic": done.position.topic,
-            "partition": done.position.partition,
-            "offset": done.position.offset,
-        },
-        "duplicate": done.duplicate,
     }

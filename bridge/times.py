@@ -1,4 +1,4 @@
-"""Times as text: RFC 3339 in UTC with microseconds, to and from integers of microseconds since 1970."""
+"""Times: integers of microseconds since 1970 UTC within, text without."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from dateutil import parser
 
 from bridge.errors import Invalid
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+FIRST = (datetime.min.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
+LAST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
+"""The first and the last moment of the calendar."""
 
 
-def text_of(microseconds: int) -> str:
-    """`2026-11-24T06:11:26.000000Z`."""
-    return (_EPOCH + timedelta(microseconds=microseconds)).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def of_datetime(moment: datetime) -> int:
-    """Microseconds since 1970; a moment without a zone is taken as UTC."""
-    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return (aware - _EPOCH) // _MICROSECOND
+def rfc3339(micros: int) -> str:
+    """The time in UTC with microseconds; what no calendar holds is shown as the first or last moment of one."""
+    moment = EPOCH + timedelta(microseconds=min(max(micros, FIRST), LAST))
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def parse(text: str, path: str) -> int:
     """A date or time as people write them (`2026-11-24`, `2026-11-24 06:11`, RFC 3339), UTC where it names no zone.
 
-    Raises Invalid with the path.
+    Raises Invalid with the path. What programs send is read by `json_values.instant`, which takes RFC 3339 alone.
     """
     try:
-        return of_datetime(parser.parse(text, default=datetime(1970, 1, 1)))
+        moment = parser.parse(text, default=datetime(1970, 1, 1))
+        aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        return (aware - EPOCH) // MICROSECOND
     except (ValueError, OverflowError) as error:
         raise Invalid(path, f"{text[:80]!r} is not a date or time: {error}") from error

@@ -108,10 +108,14 @@ async def check_pins(spaces: Spaces) -> None:
             )
 
 
+def limits(settings: Settings) -> Limits:
+    """What a partition must keep for appends to be taken."""
+    return Limits(settings.session, settings.deadline, settings.clock_skew)
+
+
 def rules(settings: Settings) -> Rules:
     """The write side's limits."""
-    limits = Limits(settings.session, settings.deadline, settings.clock_skew)
-    return Rules(limits, settings.in_flight, settings.decide_attempts)
+    return Rules(limits(settings), settings.in_flight, settings.decide_attempts)
 
 
 def state_cache(settings: Settings) -> StateCache:
@@ -127,6 +131,21 @@ async def category_facts(base: Base) -> dict[str, TopicFacts]:
     if missing:
         raise LighthouseError(f"topics are missing: {', '.join(missing)}. Run `lighthouse topics create`")
     return {names[name]: fact for name, fact in facts.items()}
+
+
+async def create_topics(base: Base) -> list[str]:
+    """Creates the topics of every category that are missing, and the dead-letter topic; answers their names."""
+    return await base.topics.ensure(await base.topics.specs(base.catalog.categories))
+
+
+async def push_schemas(base: Base) -> dict[str, int]:
+    """Registers the schema of every category; answers the ids by subject. Raises SchemaError, RegistryAway."""
+    return {
+        base.schemas.subject(category): await base.registry.push(
+            base.schemas.subject(category), base.schemas.local(category)
+        )
+        for category in base.catalog.categories
+    }
 
 
 async def identities(base: Base, topics: Sequence[str]) -> dict[str, Identity]:

@@ -60,6 +60,7 @@ class After:
 
     writes: Writes = field(default_factory=Writes)
     position: int = 0
+    last: Last | None = None
     clock: Clock = field(default_factory=Clock)
     verdicts: dict[Verdict, int] = field(default_factory=dict)
     states: dict[str, tuple[Folded, int]] = field(default_factory=dict)
@@ -202,7 +203,8 @@ class _Batch:
         after.position = last.offset + 1
         after.clock = Clock(self._effective, self._last_event)
         self._puts[keys.CLOCK] = after.clock.pack()
-        self._puts[keys.LAST] = mark_of(last).pack()
+        after.last = mark_of(last)
+        self._puts[keys.LAST] = after.last.pack()
         return after
 
     def _keep_state(self, stream: str, first: int) -> None:

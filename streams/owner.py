@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 
@@ -26,15 +26,6 @@ from streams.apply import After, Before, Decode, apply, mark_of, named
 from streams.unpark import unpark
 
 log = structlog.get_logger()
-
-
-@dataclass(slots=True)
-class Counts:
-    """What an owner has done since it opened, for `streams status`."""
-
-    records: int = 0
-    batches: int = 0
-    verdicts: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -60,7 +51,6 @@ class Owner:
 
     def __init__(self, place: Place, store: Store, code: Code) -> None:
         self.place = place
-        self.counts = Counts()
         self.clock = Clock()
         self.parked: set[str] = set()
         self._store = store
@@ -135,7 +125,6 @@ class Owner:
         unknown = await self._code.schemas.fetch(p.schema for _, p in parsed if isinstance(p, AppendRecord))
         after = apply(parsed, before, self._decoder(unknown), self._code.typed)
         await self._commit(after)
-        self._count(after, len(fresh))
         return after
 
     async def _unseen(self, records: Sequence[Record]) -> list[Record]:
@@ -144,10 +133,8 @@ class Owner:
         A batch that begins with a record applied before follows it directly, whatever the offsets between (I5).
         """
         if self._expect is not None and records:
-            if mark_of(records[0]) != self._expect:
-                await self.stop(
-                    f"{self.place.space} has applied {self._expect}, but the log holds {mark_of(records[0])} there"
-                )
+            if (found := mark_of(records[0])) != self._expect:
+                await self.stop(f"{self.place.space} has applied {self._expect}, but the log holds {found} there")
             self._expect = None
         fresh = [record for record in records if record.offset >= self._mark.position]
         follows = bool(records) and records[0].offset < self._mark.position
@@ -208,7 +195,7 @@ class Owner:
         except Fenced:
             self._code.states.clear()
             raise
-        self._last = Last.unpack(after.writes.puts[keys.LAST])
+        self._last = after.last
         self._code.states.put_all(after.states)
         for stream, why in after.parked.items():
             log.warning("stream parked", stream=stream, version=why.version, error=why.error)
@@ -216,12 +203,6 @@ class Owner:
         if after.clock.last_event != self.clock.last_event:
             self._seen_event = time.monotonic()
         self.clock = after.clock
-
-    def _count(self, after: After, records: int) -> None:
-        self.counts.records += records
-        self.counts.batches += 1
-        for verdict, number in after.verdicts.items():
-            self.counts.verdicts[verdict.value] = self.counts.verdicts.get(verdict.value, 0) + number
 
     @property
     def wants_tick(self) -> bool:
@@ -251,5 +232,5 @@ class Owner:
 
 
 async def _parked_streams(view: View) -> set[str]:
-    found = await view.scan(b"k", limit=100_000)
+    found = await view.scan(keys.PARKED, limit=100_000)
     return {key[2:].decode() for key, _ in found}

@@ -34,8 +34,8 @@ HELD = 0.5
 class Parts:
     """What a processor is made of: how to place a partition, its code, its log's identity, and its side doors.
 
-    `tick` writes a tick to a partition. `step` is called at each step of the protocol with its name; the fault tests
-    end or stop the process there.
+    `tick` writes a tick to a partition, at most one a second. `step` is called at each step of the protocol with its
+    name; the fault tests end or stop the process there.
     """
 
     settings: Settings
@@ -55,7 +55,6 @@ class Processor:
         self._parts = parts
         self._held: dict[Partition, list[Record]] = {}
         self._again: dict[Partition, float] = {}
-        self._ticked: dict[Partition, float] = {}
         self._beaten = 0.0
         self._retry = 0.0
         self._unparked = time.monotonic()
@@ -203,7 +202,7 @@ class Processor:
         for part in [part for part, due in self._again.items() if due <= now]:
             await self._reopen(source, part)
         await self._retry_held(source, now)
-        self._tick(now)
+        self._tick()
         if now - self._unparked >= self._parts.settings.unpark_every:
             self._unparked = now
             await self._unpark()
@@ -237,11 +236,10 @@ class Processor:
             if part in self.owners and part not in self._held:
                 source.resume(part, self.owners[part].rewind())
 
-    def _tick(self, now: float) -> None:
-        """P7, at most one a second a partition."""
-        for part, owner in self.owners.items():
-            if owner.wants_tick and now - self._ticked.get(part, 0.0) >= 1.0:
-                self._ticked[part] = now
+    def _tick(self) -> None:
+        """P7; the ticker writes at most one a second to a partition."""
+        for owner in self.owners.values():
+            if owner.wants_tick:
                 self._parts.tick(owner.place)
 
     async def _unpark(self) -> None:

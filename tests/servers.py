@@ -14,7 +14,7 @@ import httpx
 
 from bridge.local import ports, start_kafka, start_registry
 from bridge.settings import Settings
-from bridge.wiring import open_base
+from bridge.wiring import create_topics, open_base, push_schemas
 
 PATIENCE = 60.0
 CACHE = Path(os.environ.get("LIGHTHOUSE_CACHE", "~/.lighthouse/cache")).expanduser()
@@ -38,9 +38,8 @@ def servers(home: Path) -> Iterator[Settings]:
 async def prepare(settings: Settings) -> None:
     """Makes the topics and pushes the schemas of every installed application."""
     async with open_base(settings) as base:
-        await base.topics.ensure(await base.topics.specs(base.catalog.categories))
-        for category in base.catalog.categories:
-            await base.registry.push(base.schemas.subject(category), base.schemas.local(category))
+        await create_topics(base)
+        await push_schemas(base)
 
 
 def environment(settings: Settings) -> dict[str, str]:

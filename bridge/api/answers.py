@@ -13,7 +13,8 @@ from starlette.responses import Response
 from bridge.errors import Invalid
 from bridge.events import Appended, RecordedEvent
 from bridge.history.reader import Diff, Page, StateAt, StreamInfo
-from bridge.log.json_values import rfc3339, to_json
+from bridge.log.json_values import to_json
+from bridge.times import rfc3339
 
 POSITION = "Lighthouse-Position"
 

@@ -22,7 +22,8 @@ from bridge.api.openapi import header
 from bridge.api.writing import Told
 from bridge.errors import Invalid
 from bridge.events import RecordedEvent
-from bridge.log.json_values import below, instant, rfc3339, to_json
+from bridge.log.json_values import below, instant, to_json
+from bridge.times import rfc3339
 
 SINGLE = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"

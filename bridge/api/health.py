@@ -13,6 +13,7 @@ from bridge.api.front import front
 from bridge.api.openapi import documents
 from bridge.errors import Unavailable
 from bridge.spaces import Limits, Space
+from bridge.wiring import limits
 
 
 class LiveAnswer(msgspec.Struct):
@@ -51,20 +52,18 @@ async def live() -> Response:
 async def ready(request: Request) -> Response:
     """200 when every partition can be read and written, else 503; both with each partition's state."""
     here = front(request)
-    settings = here.settings
-    limits = Limits(settings.session, settings.deadline, settings.clock_skew)
-    spaces = here.platform.spaces.all()
-    partitions = await asyncio.gather(*(_partition(space, limits) for space in spaces))
+    wanted = limits(here.settings)
+    partitions = await asyncio.gather(*(_partition(space, wanted) for space in here.platform.spaces.all()))
     good = all(partition.ready for partition in partitions)
     return answer(ReadyAnswer(good, partitions), status=200 if good else 503)
 
 
-async def _partition(space: Space, limits: Limits) -> PartitionAnswer:
+async def _partition(space: Space, wanted: Limits) -> PartitionAnswer:
     reason, place = None, space.place
     async with space.store.view() as view:
         try:
             await space.check_readable(view)
-            await space.check_writable(view, limits)
+            await space.check_writable(view, wanted)
         except Unavailable as error:
             reason = str(error)
         return PartitionAnswer(place.category, place.partition, reason is None, view.mark.position, reason)

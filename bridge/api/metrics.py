@@ -15,7 +15,7 @@ from starlette.responses import Response
 from bridge.api.openapi import documents
 from bridge.api.problems import kind_of
 from bridge.errors import LighthouseError, Unavailable
-from bridge.spaces import Space
+from bridge.survey import by_category, survey
 from bridge.wiring import Platform
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -81,14 +81,5 @@ async def metrics(request: Request) -> Response:
 
 
 async def _measure(platform: Platform, found: Metrics) -> None:
-    spaces = list(platform.spaces.all())
-    lags = await asyncio.gather(*(_lag(platform, space) for space in spaces))
-    for category in platform.spaces.categories:
-        total = sum(lag for space, lag in zip(spaces, lags, strict=True) if space.place.category == category)
-        found.lag.labels(category).set(total)
-
-
-async def _lag(platform: Platform, space: Space) -> int:
-    end = await platform.reader.end(space.place.topic, space.place.partition)
-    async with space.store.view() as view:
-        return max(0, end - max(0, view.mark.position))
+    for one in by_category(await survey(platform.spaces, platform.reader), platform.base.settings.session):
+        found.lag.labels(one.category).set(one.lag)

@@ -70,24 +70,16 @@ def _schema(kind: Any) -> Documented:
 
 def header(name: str, description: str, **schema: Any) -> Documented:
     """A header as a parameter."""
-    return {
-        "name": name,
-        "in": "header",
-        "required": False,
-        "description": description,
-        "schema": {"type": "string", **schema},
-    }
+    return {"name": name, "in": "header", "required": False, **_text(description, schema)}
 
 
 def in_path(name: str, description: str, **schema: Any) -> Documented:
     """A part of the path as a parameter."""
-    return {
-        "name": name,
-        "in": "path",
-        "required": True,
-        "description": description,
-        "schema": {"type": "string", **schema},
-    }
+    return {"name": name, "in": "path", "required": True, **_text(description, schema)}
+
+
+def _text(description: str, schema: Mapping[str, Any]) -> Documented:
+    return {"description": description, "schema": {"type": "string", **schema}}
 
 
 def install(app: FastAPI, *classes: Any) -> None:

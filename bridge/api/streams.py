@@ -18,7 +18,7 @@ from bridge.api.answers import DiffAnswer, EventsAnswer, StateAnswer, StreamAnsw
 from bridge.api.bodies import JSON, MAX_VERSION
 from bridge.api.front import Reading, ReadingOf
 from bridge.api.openapi import documents
-from bridge.errors import Invalid, NotFound
+from bridge.errors import Invalid
 from bridge.events import StreamId
 from bridge.history.events import Range
 from bridge.history.reader import NOW, At, Page
@@ -98,10 +98,7 @@ async def _marked(reading: Reading, text: str) -> int:
     name, _, value = text.partition(":")
     if not value:
         raise Invalid("bookmark", f"{text[:80]!r} is not <name>:<value>")
-    category = StreamId.parse(reading.stream).category
-    mark = reading.front.platform.base.catalog.bookmarks.get((category, name))
-    if mark is None:
-        raise NotFound(f"category {category} has no bookmarks named {name[:80]!r}")
+    mark = reading.front.platform.base.catalog.bookmark(StreamId.parse(reading.stream).category, name)
     return await reading.front.platform.history.find(reading.stream, mark.type, mark.field, value)
 
 

@@ -144,8 +144,5 @@ def events_of(schema: CategorySchema, events: Sequence[Sent]) -> list[Event]:
 
 
 def _event(schema: CategorySchema, place: str, type_: str, data: Any) -> Event:
-    branch = schema.by_type.get(type_)
-    if branch is None:
-        known = ", ".join(sorted(schema.by_type))
-        raise Invalid(f"{place}type", f"there is no event type {type_[:80]!r}; known are {known}")
+    branch = schema.branch(type_, f"{place}type")
     return Event(type_, from_json(branch.schema, data, f"{place}data"))

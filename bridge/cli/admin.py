@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -15,42 +15,56 @@ from bridge.log.compose import load
 from bridge.log.topics import Difference
 from bridge.settings import Settings
 from bridge.survey import PartitionStatus, survey
-from bridge.wiring import Base, Platform
+from bridge.wiring import Base, Platform, create_topics, push_schemas
 from streams import supervisor
 
 topics = typer.Typer(help="The log's topics.", no_args_is_help=True)
 schemas = typer.Typer(help="The schemas of the categories.", no_args_is_help=True)
 
 
+@dataclass(frozen=True)
+class TopicRow:
+    """A topic as it is; 0 partitions where it is missing."""
+
+    topic: str
+    partitions: int
+    replicas: int
+    differences: list[str]
+
+
+@dataclass(frozen=True)
+class SubjectRow:
+    """A category's subject in the registry."""
+
+    subject: str
+    versions: list[int]
+    event_types: list[str]
+
+
 @topics.command("list")
 def topics_list(json: JsonFlag = False) -> None:
     """List the topics with partitions, replicas and what differs from how they should be."""
-
-    async def work(base: Base) -> list[dict[str, object]]:
-        specs = await base.topics.specs(base.catalog.categories)
-        facts = await base.topics.facts([spec.name for spec in specs])
-        wrong = await base.topics.differences(specs)
-        return [
-            {
-                "topic": spec.name,
-                "partitions": facts[spec.name].partitions if spec.name in facts else 0,
-                "replicas": facts[spec.name].replication if spec.name in facts else 0,
-                "differences": [str(one) for one in wrong if one.topic == spec.name],
-            }
-            for spec in specs
-        ]
-
-    found = with_base(work)
+    found = with_base(_topic_rows)
     if json:
         write_json(found)
         return
-    columns = ("topic", "partitions", "replicas")
-    rows = ([*(one[name] for name in columns), "; ".join(map(str, _list(one["differences"])))] for one in found)
-    write_table((*columns, "differences"), rows)
+    rows = ((one.topic, one.partitions, one.replicas, "; ".join(one.differences)) for one in found)
+    write_table(("topic", "partitions", "replicas", "differences"), rows)
 
 
-def _list(value: object) -> list[object]:
-    return value if isinstance(value, list) else []
+async def _topic_rows(base: Base) -> list[TopicRow]:
+    specs = await base.topics.specs(base.catalog.categories)
+    facts = await base.topics.facts([spec.name for spec in specs])
+    wrong = await base.topics.differences(specs)
+    return [
+        TopicRow(
+            spec.name,
+            facts[spec.name].partitions if spec.name in facts else 0,
+            facts[spec.name].replication if spec.name in facts else 0,
+            [str(one) for one in wrong if one.topic == spec.name],
+        )
+        for spec in specs
+    ]
 
 
 @topics.command("create")
@@ -58,8 +72,8 @@ def topics_create(json: JsonFlag = False) -> None:
     """Create the topics that are missing, and say what differs in those that exist."""
 
     async def work(base: Base) -> tuple[list[str], list[Difference]]:
-        specs = await base.topics.specs(base.catalog.categories)
-        return await base.topics.ensure(specs), await base.topics.differences(specs)
+        created = await create_topics(base)
+        return created, await base.topics.differences(await base.topics.specs(base.catalog.categories))
 
     created, wrong = with_base(work)
     if json:
@@ -73,15 +87,7 @@ def topics_create(json: JsonFlag = False) -> None:
 @schemas.command("push")
 def schemas_push(json: JsonFlag = False) -> None:
     """Register every category's schema; run it at deploy, before the processes start."""
-
-    async def work(base: Base) -> dict[str, int]:
-        pushed = {}
-        for category in base.catalog.categories:
-            subject = base.schemas.subject(category)
-            pushed[subject] = await base.registry.push(subject, base.schemas.local(category))
-        return pushed
-
-    pushed = with_base(work)
+    pushed = with_base(push_schemas)
     write_json(pushed) if json else write_table(("subject", "id"), pushed.items())
 
 
@@ -91,7 +97,6 @@ def schemas_check(
     json: JsonFlag = False,
 ) -> None:
     """Check that every schema is well formed, and compatible with all its registered versions."""
-
     found = _composed() if offline else with_base(_compatible)
     if json:
         write_json(found)
@@ -126,26 +131,21 @@ async def _compatible(base: Base) -> dict[str, list[str]]:
 @schemas.command("list")
 def schemas_list(json: JsonFlag = False) -> None:
     """List the subjects with their versions, and the event types of the categories."""
-
-    async def work(base: Base) -> list[dict[str, object]]:
-        found: list[dict[str, object]] = []
-        for category in base.catalog.categories:
-            subject = base.schemas.subject(category)
-            types = [one["name"] for one in base.schemas.local(category)["fields"][-1]["type"]["items"]]
-            versions = await base.registry.versions(subject)
-            found.append({"subject": subject, "versions": versions, "event_types": types})
-        return found
-
-    found = with_base(work)
+    found = with_base(_subject_rows)
     if json:
         write_json(found)
         return
-    rows = ((one["subject"], _join(one["versions"]), _join(one["event_types"])) for one in found)
+    rows = ((one.subject, ", ".join(map(str, one.versions)), ", ".join(one.event_types)) for one in found)
     write_table(("subject", "versions", "event types"), rows)
 
 
-def _join(values: object) -> str:
-    return ", ".join(map(str, _list(values)))
+async def _subject_rows(base: Base) -> list[SubjectRow]:
+    found = []
+    for category in base.catalog.categories:
+        subject = base.schemas.subject(category)
+        types = [one["name"] for one in base.schemas.local(category)["fields"][-1]["type"]["items"]]
+        found.append(SubjectRow(subject, await base.registry.versions(subject), types))
+    return found
 
 
 def streams(

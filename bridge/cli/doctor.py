@@ -8,14 +8,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import typer
-from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from bridge.application import registered
 from bridge.cli.console import JsonFlag, out, write_json
 from bridge.errors import LighthouseError
-from bridge.local.addresses import located
-from bridge.log.kafka import admin
-from bridge.log.topics import TIMEOUT
 from bridge.settings import Settings
 from bridge.survey import survey
 from bridge.wiring import open_base, open_platform
@@ -85,16 +81,13 @@ async def _owners(settings: Settings) -> list[Finding]:
 
 async def _broker(settings: Settings) -> list[Finding]:
     """A reactor's progress is its committed offsets: Kafka must not forget them while a group is away."""
-    settings = located(settings)
-    client = AdminClient(admin(settings))
-    nodes = (await asyncio.wrap_future(client.describe_cluster(request_timeout=TIMEOUT))).nodes
-    resource = ConfigResource(ResourceType.BROKER, str(nodes[0].id))
-    asked = client.describe_configs([resource], request_timeout=TIMEOUT)
-    config = await asyncio.wrap_future(next(iter(asked.values())))
-    minutes = int(config["offsets.retention.minutes"].value)
+    async with open_base(settings) as base:
+        brokers = await base.topics.brokers()
+        minutes = int((await base.topics.broker_config(brokers[0]))["offsets.retention.minutes"])
+        address = base.settings.kafka_bootstrap
     problem = f"offsets.retention.minutes is {minutes}: groups away for longer lose their place; set 10080 or more"
     return [
-        Finding(f"kafka: {len(nodes)} brokers at {settings.kafka_bootstrap}"),
+        Finding(f"kafka: {len(brokers)} brokers at {address}"),
         Finding("kafka keeps offsets", problem if minutes < MIN_OFFSETS_RETENTION else ""),
     ]
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import signal
 import time
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import psutil
 import typer
 
-from bridge import times
 from bridge.cli.admin import partitions
 from bridge.cli.console import JsonFlag, err, out, with_platform, write_json, write_table
 from bridge.errors import LighthouseError
 from bridge.local import Running, running
 from bridge.local import wipe as wipe_home
 from bridge.settings import Settings
+from bridge.survey import CategoryStatus, by_category
+from bridge.times import rfc3339
 
 PATIENCE = 180.0
 """Seconds for everything to end; the first end writes caches, which takes long on a busy machine."""
@@ -31,8 +33,7 @@ def status(json: JsonFlag = False) -> None:
     except LighthouseError as error:
         found = []
         err.print(f"[yellow]{error}[/yellow]")
-    categories = sorted({one.category for one in found})
-    rows = [_category([one for one in found if one.category == name], settings.session) for name in categories]
+    rows = [_category(one) for one in by_category(found, settings.session)]
     if json:
         write_json({"home": str(settings.root), "processes": _processes(active), "categories": rows})
         return
@@ -49,16 +50,10 @@ def _processes(active: Running | None) -> list[dict[str, Any]]:
     return [{"name": one.name, "pid": one.pid} for one in active.processes] if active else []
 
 
-def _category(found: list[Any], session: float) -> dict[str, Any]:
-    return {
-        "category": found[0].category,
-        "partitions": len(found),
-        "records": sum(one.end for one in found),
-        "lag": sum(one.lag for one in found),
-        "owned": sum(one.owned(session) for one in found),
-        "parked": sum(one.parked for one in found),
-        "effective_time": times.text_of(max(one.effective for one in found)),
-    }
+def _category(one: CategoryStatus) -> dict[str, Any]:
+    row = asdict(one)
+    effective = row.pop("effective")
+    return {**row, "effective_time": rfc3339(effective)}
 
 
 def down(

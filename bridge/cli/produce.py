@@ -62,6 +62,10 @@ class Line(msgspec.Struct, forbid_unknown_fields=True):
     metadata: dict[str, str] = {}
 
 
+Sent = tuple[int, bytes, Line]
+"""A line's number, its text, and what it says."""
+
+
 @dataclass
 class Tally:
     """What became of the lines; the first few errors are kept as they are."""
@@ -132,15 +136,15 @@ def _progress(file: Path | None) -> Iterator[tuple[Progress, TaskID]]:
 
 async def _lanes(run: _Run, source: IO[bytes]) -> AsyncIterator[int]:
     """Spreads the lines over lanes by stream, so that a stream keeps its order; yields the bytes read so far."""
-    lanes: list[asyncio.Queue[tuple[int, bytes] | None]] = [asyncio.Queue(QUEUED) for _ in range(LANES)]
+    lanes: list[asyncio.Queue[Sent | None]] = [asyncio.Queue(QUEUED) for _ in range(LANES)]
     async with asyncio.TaskGroup() as group:
         for lane in lanes:
             group.create_task(_lane(run, lane))
         read = 0
         for number, raw in _lines(source):
             read += len(raw)
-            if raw.strip():
-                await lanes[_lane_of(raw)].put((number, raw))
+            if raw.strip() and (line := _parsed(run, number, raw)) is not None:
+                await lanes[hash(line.stream) % LANES].put((number, raw, line))
             if number % 100 == 0:
                 yield read
         for lane in lanes:
@@ -155,31 +159,24 @@ def _lines(source: IO[bytes]) -> Iterator[tuple[int, bytes]]:
         yield number, raw
 
 
-def _lane_of(raw: bytes) -> int:
+def _parsed(run: _Run, number: int, raw: bytes) -> Line | None:
+    """The line, or None for one that is no append, which is counted as failed."""
     try:
-        stream = msgspec.json.decode(raw, type=_OnlyStream).stream
-    except msgspec.DecodeError:
-        return 0
-    return hash(stream) % LANES
+        return msgspec.json.decode(raw, type=Line)
+    except msgspec.DecodeError as error:
+        run.tally.fail(number, Invalid("", str(error)))
+        return None
 
 
-class _OnlyStream(msgspec.Struct):
-    stream: str
-
-
-async def _lane(run: _Run, lane: asyncio.Queue[tuple[int, bytes] | None]) -> None:
+async def _lane(run: _Run, lane: asyncio.Queue[Sent | None]) -> None:
     while (item := await lane.get()) is not None:
-        number, raw = item
         try:
-            await _append(run, number, raw)
+            await _append(run, *item)
         except LighthouseError as error:
-            run.tally.fail(number, error)
-        except msgspec.DecodeError as error:
-            run.tally.fail(number, Invalid("", str(error)))
+            run.tally.fail(item[0], error)
 
 
-async def _append(run: _Run, number: int, raw: bytes) -> None:
-    line = msgspec.json.decode(raw, type=Line)
+async def _append(run: _Run, number: int, raw: bytes, line: Line) -> None:
     handler = run.platform.handler
     schema = await run.platform.base.schemas.writer(StreamId.parse(line.stream).category)
     items = line.events or [Item(line.type, line.data)]
@@ -195,9 +192,7 @@ async def _append(run: _Run, number: int, raw: bytes) -> None:
 
 
 def _event(schema: CategorySchema, item: Item, path: str) -> Event:
-    branch = schema.by_type.get(item.type)
-    if branch is None:
-        raise Invalid(f"{path}.type", f"no event type {item.type!r}; known are {', '.join(sorted(schema.by_type))}")
+    branch = schema.branch(item.type, f"{path}.type")
     return Event(item.type, from_json(branch.schema, item.data, f"{path}.data"))
 
 

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from bridge import present, times
 from bridge.cli.console import JsonFlag, err, out, with_platform, write_json, write_table
-from bridge.errors import Invalid, NotFound
+from bridge.errors import Invalid
 from bridge.events import StreamId
 from bridge.history.events import Range
 from bridge.history.reader import NOW, At, Diff, Page, StateAt
@@ -103,10 +103,7 @@ def _show_state(found: StateAt, at: At, lines: Iterable[str] | None, json: bool)
 async def _bookmark(platform: Platform, stream: str, text: str) -> At:
     """The version that `NAME=VALUE` names in the stream."""
     name, _, value = text.partition("=")
-    category = StreamId.parse(stream).category
-    mark = platform.base.catalog.bookmarks.get((category, name))
-    if mark is None:
-        raise NotFound(f"category {category} has no bookmark {name!r}")
+    mark = platform.base.catalog.bookmark(StreamId.parse(stream).category, name)
     return At(version=await platform.history.find(stream, mark.type, mark.field, value))
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Protocol
 
 import httpx
@@ -26,8 +27,8 @@ from bridge.local import start_kafka, start_registry
 from bridge.local.addresses import located
 from bridge.local.services import Service, processors, stop_all
 from bridge.settings import Settings
-from bridge.survey import PartitionStatus, survey
-from bridge.wiring import Platform, open_base, open_platform
+from bridge.survey import CategoryStatus, PartitionStatus, by_category, survey
+from bridge.wiring import Platform, create_topics, open_base, open_platform, push_schemas
 
 TRY_NEXT = """
 [bold]Try next[/bold], in another terminal:
@@ -145,12 +146,10 @@ def _stop_servers(servers: list[Server]) -> None:
 
 async def _prepare(settings: Settings) -> None:
     async with open_base(settings) as base:
-        specs = await base.topics.specs(base.catalog.categories)
-        await base.topics.ensure(specs)
-        for wrong in await base.topics.differences(specs):
+        await create_topics(base)
+        for wrong in await base.topics.differences(await base.topics.specs(base.catalog.categories)):
             err.print(f"[yellow]{wrong}[/yellow]")
-        for category in base.catalog.categories:
-            await base.registry.push(base.schemas.subject(category), base.schemas.local(category))
+        await push_schemas(base)
 
 
 def _api(settings: Settings) -> Service:
@@ -178,16 +177,10 @@ def _ready(http: httpx.Client) -> bool:
 
 def _stay(plan: Plan, services: list[Service]) -> None:
     """The live status, once a second, and a new process for each that dies."""
-    stream = "project/" + _here()
+    stream = f"project/{Path.cwd().name}"
     out.print(f"\n[bold]{plan.url}[/bold]  (its API: {plan.url}/docs)")
     out.print(TRY_NEXT.format(lighthouse=sys.argv[0], stream=stream, url=plan.url))
     asyncio.run(_watch(plan.settings, services))
-
-
-def _here() -> str:
-    from pathlib import Path
-
-    return Path.cwd().name
 
 
 async def _watch(settings: Settings, services: list[Service]) -> None:
@@ -197,7 +190,8 @@ async def _watch(settings: Settings, services: list[Service]) -> None:
             while True:
                 found = await _survey(platform)
                 total = sum(max(one.position, 0) for one in found)
-                live.update(_picture(found, services, total - applied if applied else 0))
+                categories = by_category(found, settings.session)
+                live.update(_picture(categories, services, total - applied if applied else 0))
                 applied = total
                 for service in services:
                     service.revive()
@@ -212,15 +206,13 @@ async def _survey(platform: Platform) -> list[PartitionStatus]:
         return []
 
 
-def _picture(found: list[PartitionStatus], services: list[Service], rate: int) -> Table:
+def _picture(found: list[CategoryStatus], services: list[Service], rate: int) -> Table:
     table = Table(box=None, header_style="bold")
     for name in ("category", "records", "lag", "owned", "parked"):
         table.add_column(name, justify="left" if name == "category" else "right")
-    for category in sorted({one.category for one in found}):
-        mine = [one for one in found if one.category == category]
-        owned = f"{sum(one.owned(3.0) for one in mine)}/{len(mine)}"
-        numbers = (sum(one.end for one in mine), sum(one.lag for one in mine))
-        table.add_row(category, *(f"{n:,}" for n in numbers), owned, str(sum(one.parked for one in mine)))
+    for one in found:
+        owned = f"{one.owned}/{one.partitions}"
+        table.add_row(one.category, f"{one.records:,}", f"{one.lag:,}", owned, str(one.parked))
     alive = sum(service.alive for service in services)
     table.caption = f"{alive}/{len(services)} processes, {rate:,} records/s. Ctrl-C stops everything."
     return table

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 
-from bridge.errors import SchemaError, TooLarge, Undecodable
+from bridge.errors import Invalid, SchemaError, TooLarge, Undecodable
 from bridge.events import Envelope
 from bridge.log.compose import ENVELOPE, Schema
 from bridge.log.record import PREFIX
@@ -58,6 +58,14 @@ class CategorySchema:
     def by_type(self) -> dict[str, Branch]:
         """The branches by the event types' short names."""
         return {branch.type: branch for branch in self.branches}
+
+    def branch(self, type_: str, path: str) -> Branch:
+        """The branch of an event type; raises Invalid, with the path where the type stood, for one there is not."""
+        found = self.by_type.get(type_)
+        if found is None:
+            known = ", ".join(sorted(self.by_type))
+            raise Invalid(path, f"there is no event type {type_[:80]!r}; known are {known}")
+        return found
 
 
 def _branches(schema: Schema) -> tuple[Branch, ...]:

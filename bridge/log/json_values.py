@@ -28,15 +28,12 @@ import msgspec
 from fastavro import parse_schema
 
 from bridge.errors import Invalid
+from bridge.times import EPOCH, FIRST, LAST, MICROSECOND
 
 T = TypeVar("T")
 Read = Callable[[Any], Any]
 """From a JSON value to an Avro value; raises Invalid with the path below the value."""
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
-FIRST = (datetime.min.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
-LAST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
 DAY = 86_400_000_000
 FLOAT_MAX = 3.4028234663852886e38
 
@@ -84,12 +81,6 @@ def instant(text: str) -> int:
     if found.tzinfo is None:
         raise Invalid("", f"{text[:40]!r} has no offset: write Z behind a time in UTC")
     return min(max((found - EPOCH) // MICROSECOND, FIRST), LAST)
-
-
-def rfc3339(micros: int) -> str:
-    """The time in UTC with microseconds; what no calendar holds is shown as the first or last moment of one."""
-    moment = EPOCH + timedelta(microseconds=min(max(micros, FIRST), LAST))
-    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def _converted(kind: type[T], what: str, text: str) -> T:

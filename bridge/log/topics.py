@@ -82,16 +82,22 @@ class Topics:
         """Kafka's own id of the cluster."""
         return str((await _answer(self._admin.describe_cluster(request_timeout=TIMEOUT))).cluster_id)
 
+    async def brokers(self) -> list[int]:
+        """The ids of the living brokers."""
+        return [node.id for node in (await _answer(self._admin.describe_cluster(request_timeout=TIMEOUT))).nodes]
+
+    async def broker_config(self, broker: int) -> dict[str, str]:
+        """A broker's settings."""
+        name = str(broker)
+        return (await self._configs(ResourceType.BROKER, [name]))[name]
+
     async def specs(self, categories: Iterable[str]) -> list[TopicSpec]:
         """The topics that these categories need."""
-        replicas = self._settings.replication or min(3, await self._brokers())
+        replicas = self._settings.replication or min(3, len(await self.brokers()))
         config = {**CATEGORY_CONFIG, "min.insync.replicas": "2" if replicas > 2 else "1"}
         names = [self.name(category) for category in sorted(categories)]
         specs = [TopicSpec(name, self._settings.partitions, replicas, config) for name in names]
         return [*specs, TopicSpec(self.dead_letters, 1, replicas, {**config, "message.timestamp.type": "CreateTime"})]
-
-    async def _brokers(self) -> int:
-        return len((await _answer(self._admin.describe_cluster(request_timeout=TIMEOUT))).nodes)
 
     async def ensure(self, specs: Sequence[TopicSpec]) -> list[str]:
         """Creates the topics that are missing; answers their names."""
@@ -111,15 +117,13 @@ class Topics:
         for name, future in described.items():
             if (topic := await _answer(future, fine=("UNKNOWN_TOPIC_OR_PART",))) is not None:
                 found[name] = topic
-        configs = await self._configs(list(found))
+        configs = await self._configs(ResourceType.TOPIC, list(found))
         return {name: _facts(topic, configs[name]) for name, topic in found.items()}
 
-    async def _configs(self, names: list[str]) -> dict[str, dict[str, str]]:
+    async def _configs(self, kind: ResourceType, names: list[str]) -> dict[str, dict[str, str]]:
         if not names:
             return {}
-        asked = self._admin.describe_configs(
-            [ConfigResource(ResourceType.TOPIC, name) for name in names], request_timeout=TIMEOUT
-        )
+        asked = self._admin.describe_configs([ConfigResource(kind, name) for name in names], request_timeout=TIMEOUT)
         answers = {resource.name: await _answer(future) for resource, future in asked.items()}
         return {name: {key: entry.value for key, entry in found.items()} for name, found in answers.items()}
 

@@ -29,6 +29,8 @@ IDENTITY = b"m:identity"
 LAST = b"m:last"
 REBUILD = b"m:rebuild"
 STOPPED = b"m:stopped"
+PARKED = b"k"
+"""The prefix of all parked streams."""
 
 
 @lru_cache(maxsize=32_768)
@@ -85,7 +87,7 @@ def snapshot(decider: int, stream: str, version: int) -> bytes:
 
 def parked(stream: str) -> bytes:
     """The key of a parked stream's record."""
-    return b"k" + name(stream)
+    return PARKED + name(stream)
 
 
 def after(prefix: bytes) -> bytes | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge.local import ports
 from bridge.settings import Settings
 
 LIGHTHOUSE = Path(sys.executable).with_name("lighthouse")
@@ -99,12 +99,6 @@ class Up:
         return self.process.wait(PATIENCE)
 
 
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
     home = tmp_path_factory.mktemp("cli-home")
@@ -114,7 +108,7 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
         "LIGHTHOUSE_CACHE": cache,
         "LIGHTHOUSE_KAFKA_PORT": "0",
         "LIGHTHOUSE_REGISTRY_PORT": "0",
-        "LIGHTHOUSE_API_PORT": str(free_port()),
+        "LIGHTHOUSE_API_PORT": str(ports.pick(1)[0]),
         "LIGHTHOUSE_PARTITIONS": "4",
     }
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LIGHTHOUSE_")}

@@ -16,7 +16,7 @@ from typing import IO
 
 from bridge.settings import Settings
 from bridge.spaces import Space
-from bridge.wiring import Base, Platform, open_base, open_platform
+from bridge.wiring import Base, Platform, create_topics, open_base, open_platform, push_schemas
 from tests.checker import CATEGORY, Checker
 from tests.faults.journal import Journal
 
@@ -153,9 +153,8 @@ def variables(settings: Settings, more: Mapping[str, object]) -> dict[str, str]:
 
 async def prepare(base: Base) -> None:
     """Creates the topics and registers the schemas, as a deployment does."""
-    await base.topics.ensure(await base.topics.specs(base.catalog.categories))
-    for category in base.catalog.categories:
-        await base.registry.push(base.schemas.subject(category), base.schemas.local(category))
+    await create_topics(base)
+    await push_schemas(base)
 
 
 def spaces(platform: Platform) -> list[Space]:

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.errors import Invalid
-from bridge.log.json_values import FIRST, LAST, from_json, instant, rfc3339, to_json
+from bridge.log.json_values import from_json, instant, to_json
+from bridge.times import FIRST, LAST, rfc3339
 
 MICROS = {"type": "long", "logicalType": "timestamp-micros"}
 MILLIS = {"type": "long", "logicalType": "timestamp-millis"}
