@@ -31,6 +31,7 @@ class Typed:
     def __init__(self, decider: Decider[Any, Any, Any]) -> None:
         self.decider = decider
         self.version = decider.version
+        self._evolve = decider.evolve
         self._events = {kind.__name__: kind for kind in decider.events}
         self._commands = {kind.__name__: kind for kind in decider.commands}
 
@@ -43,7 +44,7 @@ class Typed:
 
     def evolve(self, state: Any, type_: str, data: Mapping[str, Any]) -> Any:
         """The state after one event: the one fold of write side, warm states and time travel."""
-        return self.decider.evolve(state, self.event(type_, data))
+        return self._evolve(state, self.event(type_, data))
 
     def plain(self, event: Any) -> Event:
         """The event as its Avro type's name and plain fields."""

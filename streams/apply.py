@@ -11,8 +11,6 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from msgspec import structs
-
 from bridge.errors import Undecodable
 from bridge.history.state import EVERY, Folded
 from bridge.log.admission import Verdict, judge
@@ -22,12 +20,12 @@ from bridge.store import keys
 from bridge.store.contract import Writes
 from bridge.store.rows import (
     EMPTY,
-    AppendRow,
     Clock,
-    EventRow,
     Head,
     Last,
     ParkedRow,
+    pack_append,
+    pack_event,
     pack_order,
     pack_state,
 )
@@ -75,131 +73,156 @@ def apply(records: Sequence[tuple[Record, Parsed]], before: Before, decode: Deco
     return batch.finish(records[-1][0])
 
 
+class _Stream:
+    """One stream within a batch: its head and its fold, as of the record being taken."""
+
+    __slots__ = (
+        "changed",
+        "event_time",
+        "events",
+        "evolved",
+        "failing",
+        "first",
+        "fold",
+        "last",
+        "name",
+        "next",
+        "parked",
+    )
+
+    def __init__(self, name: str, before: Before) -> None:
+        head = before.heads.get(name, EMPTY)
+        self.name = name.encode()
+        self.events = keys.events(name)
+        self.next, self.first, self.last, self.event_time = head.next, head.first, head.last, head.event_time
+        self.parked = name in before.stuck
+        self.failing = before.failing.get(name)
+        self.fold = before.states.get(name)
+        self.evolved: int | None = None
+        self.changed = False
+
+    def head(self) -> Head:
+        """Its head's row."""
+        return Head(self.next, self.first, self.last, self.event_time, self.parked)
+
+
 class _Batch:
     """The accumulator of one `apply`: rows so far, and the partition's state as of the record being taken."""
 
     def __init__(self, before: Before, decode: Decode, typed: Typed | None) -> None:
-        self._heads = before.heads
+        self._before = before
         self._seen = before.seen
-        self._states = before.states
-        self._stuck = before.stuck
-        self._failing = before.failing
         self._effective = before.clock.effective
         self._last_event = before.clock.last_event
         self._decode = decode
         self._typed = typed
-        self._touched: dict[str, None] = {}
-        self._evolved: dict[str, int] = {}
+        self._streams: dict[str, _Stream] = {}
+        self._admitted = 0
         self._after = After()
         self._puts = self._after.writes.puts
 
     def take(self, record: Record, parsed: Parsed) -> None:
         """Judges one record and drafts its rows."""
-        self._tell_time(record)
-        verdict = self._verdict(parsed)
-        counts = self._after.verdicts
-        counts[verdict] = counts.get(verdict, 0) + 1
+        if record.time > self._effective:
+            self._tell_time(record)
+        if not isinstance(parsed, AppendRecord):
+            self._count(Verdict.MALFORMED if isinstance(parsed, Malformed) else Verdict.TICK)
+            return
+        stream = self._streams.get(parsed.stream) or self._begin(parsed.stream)
+        verdict = judge(parsed, stream.next, parsed.append in self._seen)
         if verdict is Verdict.ADMITTED:
-            assert isinstance(parsed, AppendRecord)
-            self._admit(record, parsed)
+            self._admitted += 1
+            self._admit(record, parsed, stream)
+        else:
+            self._count(verdict)
+
+    def _begin(self, name: str) -> _Stream:
+        return self._streams.setdefault(name, _Stream(name, self._before))
+
+    def _count(self, verdict: Verdict, more: int = 1) -> None:
+        self._after.verdicts[verdict] = self._after.verdicts.get(verdict, 0) + more
 
     def _tell_time(self, record: Record) -> None:
         """Effective time is the running maximum; the first record of each second leaves a `time/` row."""
-        if record.time <= self._effective:
-            return
         if record.time // SECOND > self._effective // SECOND:
             self._puts[keys.time(record.time)] = keys.pack_u64(record.offset)
         self._effective = record.time
 
-    def _verdict(self, parsed: Parsed) -> Verdict:
-        if isinstance(parsed, AppendRecord):
-            head = self._heads.get(parsed.stream, EMPTY)
-            return judge(parsed, head.next, parsed.append in self._seen)
-        return Verdict.MALFORMED if isinstance(parsed, Malformed) else Verdict.TICK
-
-    def _admit(self, record: Record, append: AppendRecord) -> None:
-        stream = append.stream
-        head = self._heads.get(stream, EMPTY)
+    def _admit(self, record: Record, append: AppendRecord, stream: _Stream) -> None:
         self._seen.add(append.append)
         self._last_event = self._effective
-        row = AppendRow(stream, head.next, append.count, append.request, record.offset)
-        self._puts[keys.append(append.append)] = row.pack()
-        if stream in self._failing:
-            self._park(stream, self._failing[stream])
+        where = pack_append(stream.name, stream.next, append.count, append.request, record.offset)
+        self._puts[keys.append(append.append)] = where
+        if stream.failing is not None:
+            self._park(append.stream, stream, stream.failing)
         try:
             decoded = self._decode(append)
         except Undecodable as error:
-            self._raw_rows(record, append, head)
-            self._park(stream, ParkedRow(head.next, str(error)))
-            self._step_head(stream, head, append.count, head.event_time)
-            return
-        event_time = max(head.event_time, decoded.time) if head.next else decoded.time
-        self._event_rows(record, append, head, decoded, event_time)
-        self._step_head(stream, head, append.count, event_time)
-        if self._typed is not None:
-            self._evolve(self._typed, stream, head.next, decoded.events)
+            self._raw_rows(record.offset, append, stream)
+            self._park(append.stream, stream, ParkedRow(stream.next, str(error)))
+        else:
+            stream.event_time = max(stream.event_time, decoded.time) if stream.next else decoded.time
+            self._event_rows(record.offset, append, stream, decoded)
+            if self._typed is not None and not stream.parked:
+                self._evolve(self._typed, append.stream, stream, decoded.events)
+        if not stream.next:
+            stream.first = self._effective
+        stream.last = self._effective
+        stream.next += append.count
+        stream.changed = True
 
-    def _step_head(self, stream: str, head: Head, count: int, event_time: int) -> None:
-        first = head.first if head.next else self._effective
-        parked = stream in self._stuck
-        self._heads[stream] = Head(head.next + count, first, self._effective, event_time, parked)
-        self._touched[stream] = None
-
-    def _event_rows(self, record: Record, append: AppendRecord, head: Head, decoded: Decoded, event_time: int) -> None:
-        puts, offset, stream = self._puts, record.offset, append.stream
-        prefix, envelope = keys.events(stream), decoded.envelope
+    def _event_rows(self, offset: int, append: AppendRecord, stream: _Stream, decoded: Decoded) -> None:
+        puts, version, envelope = self._puts, stream.next, decoded.envelope
+        clocks, written = (self._effective, stream.event_time), (append.schema, append.append)
         for index, event in enumerate(decoded.events):
-            version = head.next + index
-            row = EventRow(
-                offset, index, self._effective, event_time, append.schema, append.append, envelope, event.raw
-            )
-            puts[prefix + keys.pack_u64(version)] = row.pack()
-            puts[keys.order(offset, index)] = pack_order(stream, version)
+            row = pack_event((offset, index), clocks, written, envelope, event.raw)
+            puts[stream.events + keys.pack_u64(version)] = row
+            puts[keys.order(offset, index)] = pack_order(stream.name, version)
+            version += 1
 
-    def _raw_rows(self, record: Record, append: AppendRecord, head: Head) -> None:
+    def _raw_rows(self, offset: int, append: AppendRecord, stream: _Stream) -> None:
         """Rows of an append that cannot be decoded: the first holds the whole value, to be read when that changes."""
+        clocks, written = (self._effective, stream.event_time), (append.schema, append.append)
         for index in range(append.count):
-            version = head.next + index
+            version = stream.next + index
             value = append.value if index == 0 else b""
-            row = EventRow(
-                record.offset, index, self._effective, head.event_time, append.schema, append.append, b"", value, True
-            )
-            self._puts[keys.event(append.stream, version)] = row.pack()
-            self._puts[keys.order(record.offset, index)] = pack_order(append.stream, version)
+            row = pack_event((offset, index), clocks, written, b"", value, raw=True)
+            self._puts[stream.events + keys.pack_u64(version)] = row
+            self._puts[keys.order(offset, index)] = pack_order(stream.name, version)
 
-    def _evolve(self, typed: Typed, stream: str, version: int, events: Sequence[Slice]) -> None:
+    def _evolve(self, typed: Typed, name: str, stream: _Stream, events: Sequence[Slice]) -> None:
         """Folds the events into the stream's state; an error parks the stream before the event that raised it."""
-        if stream in self._stuck:
-            return
-        state = self._states[stream][1] if stream in self._states else typed.decider.initial
+        version, state = stream.next, stream.fold[1] if stream.fold is not None else typed.decider.initial
         for event in events:
             try:
                 state = typed.evolve(state, event.branch.type, event.data)
                 if (version + 1) % EVERY == 0:
-                    self._puts[keys.snapshot(typed.version, stream, version)] = pack_state(version, typed.encode(state))
+                    self._puts[keys.snapshot(typed.version, name, version)] = pack_state(version, typed.encode(state))
             except Exception as error:  # the application's code: whatever it raises parks the stream (P4)
-                self._park(stream, ParkedRow(version, f"{type(error).__name__}: {error}", traceback.format_exc()))
+                why = ParkedRow(version, f"{type(error).__name__}: {error}", traceback.format_exc())
+                self._park(name, stream, why)
                 break
-            self._states[stream] = (version, state)
-            self._evolved.setdefault(stream, version)
+            if stream.evolved is None:
+                stream.evolved = version
+            stream.fold = version, state
             version += 1
 
-    def _park(self, stream: str, why: ParkedRow) -> None:
-        if stream in self._stuck:
-            return
-        self._stuck.add(stream)
-        self._after.parked[stream] = why
-        self._puts[keys.parked(stream)] = why.pack()
-        if stream in self._heads:
-            self._heads[stream] = structs.replace(self._heads[stream], parked=True)
+    def _park(self, name: str, stream: _Stream, why: ParkedRow) -> None:
+        if not stream.parked:
+            stream.parked = True
+            self._after.parked[name] = why
+            self._puts[keys.parked(name)] = why.pack()
 
     def finish(self, last: Record) -> After:
         """Writes what is written once a batch: heads, states, clock and the mark of the last record."""
         after = self._after
-        for stream, first in self._evolved.items():
-            self._keep_state(stream, first)
-        for stream in self._touched:
-            self._puts[keys.head(stream)] = self._heads[stream].pack()
+        for name, stream in self._streams.items():
+            if stream.evolved is not None:
+                self._keep_state(name, stream, stream.evolved)
+            if stream.changed:
+                self._puts[keys.head(name)] = stream.head().pack()
+        if self._admitted:
+            self._count(Verdict.ADMITTED, self._admitted)
         after.position = last.offset + 1
         after.clock = Clock(self._effective, self._last_event)
         self._puts[keys.CLOCK] = after.clock.pack()
@@ -207,18 +230,19 @@ class _Batch:
         self._puts[keys.LAST] = after.last.pack()
         return after
 
-    def _keep_state(self, stream: str, first: int) -> None:
+    def _keep_state(self, name: str, stream: _Stream, first: int) -> None:
         """Writes the state; one that cannot be encoded parks the stream before the batch's first event, `first`."""
         assert self._typed is not None
-        version, state = self._states[stream]
+        assert stream.fold is not None
+        version, state = stream.fold
         try:
             encoded = self._typed.encode(state)
         except Exception as error:  # the application's state, which msgspec does not know
-            self._stuck.discard(stream)
-            self._park(stream, ParkedRow(first, f"{type(error).__name__}: {error}", traceback.format_exc()))
+            stream.parked = False
+            self._park(name, stream, ParkedRow(first, f"{type(error).__name__}: {error}", traceback.format_exc()))
             return
-        self._puts[keys.state(self._typed.version, stream)] = pack_state(version, encoded)
-        self._after.states[stream] = ((version, state), len(encoded))
+        self._puts[keys.state(self._typed.version, name)] = pack_state(version, encoded)
+        self._after.states[name] = (stream.fold, len(encoded))
 
 
 def mark_of(record: Record) -> Last:

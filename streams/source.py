@@ -55,21 +55,17 @@ class Source:
         if first is None:
             return {}
         batches: Batches = {}
-        self._sort(first, batches)
-        for message in self._consumer.consume(most - 1, 0) if most > 1 else ():
-            self._sort(message, batches)
-        return batches
+        for message in (first, *self._consumer.consume(most - 1, 0)) if most > 1 else (first,):
+            if (error := message.error()) is not None:
+                self._fault(message, error)
+            else:
+                batches.setdefault((message.topic() or "", message.partition() or 0), []).append(record_of(message))
+        return {where: self._behind_last(where, records) for where, records in batches.items()}
 
-    def _sort(self, message: Message, batches: Batches) -> None:
-        error = message.error()
-        if error is not None:
-            self._fault(message, error)
-            return
-        where = (message.topic() or "", message.partition() or 0)
-        if where not in batches:
-            batches[where] = [self._last[where]] if where in self._last else []
-        self._last[where] = record_of(message)
-        batches[where].append(self._last[where])
+    def _behind_last(self, where: Partition, records: list[Record]) -> list[Record]:
+        before = self._last.get(where)
+        self._last[where] = records[-1]
+        return [before, *records] if before is not None else records
 
     def _fault(self, message: Message, error: KafkaError) -> None:
         """A broker that is away is tried again by the client; an offset that is gone means another log (P1)."""
@@ -132,11 +128,12 @@ class Source:
 
 def record_of(message: Message) -> Record:
     """A consumed message as a Record; Kafka's milliseconds become microseconds."""
+    epoch = message.leader_epoch()
     return Record(
         message.offset() or 0,
         message.key(),
         message.value(),
         message.headers() or (),  # type: ignore[arg-type]
         message.timestamp()[1] * 1000,
-        message.leader_epoch() if message.leader_epoch() is not None else -1,  # type: ignore[arg-type]
+        -1 if epoch is None else epoch,
     )

@@ -17,16 +17,10 @@ from fastavro import parse_schema, schemaless_reader, schemaless_writer
 from bridge.errors import Invalid, SchemaError, TooLarge, Undecodable
 from bridge.events import Envelope
 from bridge.log.compose import ENVELOPE, Schema
+from bridge.log.envelope import read as envelope_at
+from bridge.log.envelope import read_long, skim, zigzag
+from bridge.log.envelope import write as write_envelope
 from bridge.log.record import PREFIX
-
-_ENVELOPE = parse_schema(
-    {
-        "type": "record",
-        "name": "lighthouse.Envelope",
-        "fields": [{**field, "type": "long"} if field["name"] == "time" else field for field in ENVELOPE],
-    }
-)
-"""The envelope without its logical type: times stay integers, in microseconds."""
 
 MAX_ENVELOPE = 65_535
 """Bytes of an encoded envelope: the history keeps it with each event of its append."""
@@ -79,7 +73,7 @@ def _branches(schema: Schema) -> tuple[Branch, ...]:
     )
 
 
-class Slice(msgspec.Struct, frozen=True):
+class Slice(msgspec.Struct, frozen=True, gc=False):
     """One event of an append: its branch, its fields, and its own Avro bytes (branch number and body)."""
 
     branch: Branch
@@ -87,7 +81,7 @@ class Slice(msgspec.Struct, frozen=True):
     raw: bytes
 
 
-class Decoded(msgspec.Struct, frozen=True):
+class Decoded(msgspec.Struct, frozen=True, gc=False):
     """An append: its event time, its envelope's own bytes, and its events."""
 
     time: int
@@ -100,10 +94,10 @@ def encode(schema: CategorySchema, envelope: Envelope, events: list[tuple[Branch
     out = io.BytesIO()
     out.write(schema.prefix)
     try:
-        schemaless_writer(out, _ENVELOPE, _envelope_fields(envelope))
+        size = out.write(write_envelope(envelope))
     except _UNFIT as error:
         raise SchemaError(f"the envelope does not fit its type: {error}") from error
-    if (size := out.tell() - PREFIX.size) > MAX_ENVELOPE:
+    if size > MAX_ENVELOPE:
         raise TooLarge(f"actor, correlation, causation and metadata have {size} bytes; the limit is {MAX_ENVELOPE}")
     out.write(zigzag(len(events)))
     for branch, data in events:
@@ -114,16 +108,6 @@ def encode(schema: CategorySchema, envelope: Envelope, events: list[tuple[Branch
             raise SchemaError(f"an event does not fit its type {branch.type}: {error}") from error
     out.write(b"\0")
     return out.getvalue()
-
-
-def _envelope_fields(envelope: Envelope) -> dict[str, Any]:
-    return {
-        "actor": envelope.actor,
-        "time": envelope.time,
-        "correlation": envelope.correlation,
-        "causation": envelope.causation,
-        "metadata": envelope.metadata,
-    }
 
 
 def decode(schema: CategorySchema, value: bytes, count: int) -> Decoded:
@@ -138,39 +122,38 @@ def decode(schema: CategorySchema, value: bytes, count: int) -> Decoded:
 
 
 def _decode(schema: CategorySchema, value: bytes, count: int) -> Decoded:
-    source = io.BytesIO(value)
-    source.seek(PREFIX.size)
-    envelope: Any = schemaless_reader(source, _ENVELOPE, None)
-    end = source.tell()
+    time, end = skim(value, PREFIX.size)
     if end - PREFIX.size > MAX_ENVELOPE:
         raise Undecodable(f"the envelope has {end - PREFIX.size} bytes, more than {MAX_ENVELOPE}")
-    events = _slices(schema, source, value, count)
+    events, place = _slices(schema, value, end, count)
     if len(events) != count:
         raise Undecodable(f"the value holds {len(events)} events, the header says {count}")
-    if source.tell() != len(value):
-        raise Undecodable(f"{len(value) - source.tell()} bytes stand behind the append")
-    return Decoded(envelope["time"], value[PREFIX.size : end], events)
+    if place != len(value):
+        raise Undecodable(f"{len(value) - place} bytes stand behind the append")
+    return Decoded(time, value[PREFIX.size : end], events)
 
 
-def _slices(schema: CategorySchema, source: io.BytesIO, value: bytes, most: int) -> list[Slice]:
-    """The array's blocks from the source's place on, `most` events at most; leaves the source behind them."""
+def _slices(schema: CategorySchema, value: bytes, place: int, most: int) -> tuple[list[Slice], int]:
+    """(the events of the array's blocks that begin at the place, `most` at most; the place behind them)."""
     found: list[Slice] = []
-    count, place = _long(value, source.tell())
+    source = io.BytesIO(value)
+    count, place = read_long(value, place)
     while count:
         if count < 0:
-            _, place = _long(value, place)  # a negative count is followed by the block's size in bytes
+            _, place = read_long(value, place)  # a negative count is followed by the block's size in bytes
         if len(found) + abs(count) > most:
             raise Undecodable(f"the value holds {len(found) + abs(count)} events, the header says {most}")
         for _ in range(abs(count)):
-            found.append(_slice(schema, source, value, place))
-            place = source.tell()
-        count, place = _long(value, place)
-    source.seek(place)
-    return found
+            event = _slice(schema, source, value, place)
+            place += len(event.raw)
+            found.append(event)
+        count, place = read_long(value, place)
+    return found, place
 
 
 def _slice(schema: CategorySchema, source: io.BytesIO, value: bytes, start: int) -> Slice:
-    number, place = _long(value, start)
+    """The event that begins at the place."""
+    number, place = read_long(value, start)
     if not 0 <= number < len(schema.branches):
         raise Undecodable(f"schema {schema.id} has no event type number {number}")
     branch = schema.branches[number]
@@ -179,35 +162,9 @@ def _slice(schema: CategorySchema, source: io.BytesIO, value: bytes, start: int)
     return Slice(branch, data, value[start : source.tell()])
 
 
-def _long(value: bytes, place: int) -> tuple[int, int]:
-    """(an Avro long, the place behind it). Raises Undecodable for one of more than the ten bytes of 64 bits."""
-    byte = value[place]
-    number, shift = byte & 0x7F, 7
-    while byte >= 0x80:
-        if shift > 63:
-            raise Undecodable("a number has more than ten bytes")
-        place += 1
-        byte = value[place]
-        number |= (byte & 0x7F) << shift
-        shift += 7
-    return (number >> 1) ^ -(number & 1), place + 1
-
-
-def zigzag(number: int) -> bytes:
-    """A non-negative Avro long."""
-    number <<= 1
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
 def read_envelope(raw: bytes) -> Envelope:
     """The envelope from its own bytes, as `Decoded.envelope` holds them."""
-    fields: Any = schemaless_reader(io.BytesIO(raw), _ENVELOPE, None)
-    return Envelope(**fields)
+    return envelope_at(raw, 0)[0]
 
 
 def read_event(schema: CategorySchema, raw: bytes) -> Slice:

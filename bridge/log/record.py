@@ -32,6 +32,11 @@ PREFIX = Struct(">BI")
 
 Headers = Sequence[tuple[str, bytes]]
 
+ANY = b"any"
+"""Expected version of an append that takes any."""
+
+_USUAL = (H_FORMAT, H_APPEND, H_EXPECTED, H_COUNT, H_REQUEST)
+_COUNTS = {b"%d" % count: count for count in range(1, MAX_EVENTS + 1)}
 _DIGITS = 18
 """Decimals of the largest number that a header may hold; it fits into eight bytes."""
 
@@ -51,7 +56,7 @@ class Place:
         return f"{self.topic}-{self.partition}"
 
 
-class Record(msgspec.Struct, frozen=True):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """A record as read from a partition. `time` is LogAppendTime in microseconds."""
 
     offset: int
@@ -62,7 +67,7 @@ class Record(msgspec.Struct, frozen=True):
     leader_epoch: int = -1
 
 
-class AppendRecord(msgspec.Struct, frozen=True):
+class AppendRecord(msgspec.Struct, frozen=True, gc=False):
     """A well-formed append, not yet judged and its events not yet decoded. `expected` is None for *any*."""
 
     stream: str
@@ -97,6 +102,21 @@ def partition_of(key: bytes, partitions: int) -> int:
 
 
 @lru_cache(maxsize=32768)
+def _stream_in(key: bytes | None, category: str, partition: int, partitions: int) -> str | None:
+    """The stream that a record's key names, or None where R1 voids that key in this partition."""
+    place = Place("", category, partition, partitions)
+    return stream_of(key) if key is not None and _wrong_key(key, place) is None else None
+
+
+@lru_cache(maxsize=32768)
+def _version(expected: bytes | None) -> int | None:
+    """The expected version as a header says it: -1 for any, None for what is no version."""
+    if expected == ANY:
+        return -1
+    return int(expected) if expected and _is_number(expected) else None
+
+
+@lru_cache(maxsize=32768)
 def stream_of(key: bytes) -> str | None:
     """The stream that a record's key names, or None when it is not a stream's name."""
     if not key.isascii():
@@ -107,6 +127,31 @@ def stream_of(key: bytes) -> str | None:
 
 def parse(record: Record, place: Place) -> Parsed:
     """R1: an append, a tick, or the reason why the record is void."""
+    return _usual(record, place) or _parse(record, place)
+
+
+def _usual(record: Record, place: Place) -> AppendRecord | None:
+    """The append in a record with the headers of `headers_of`, or None where every rule has to be asked.
+
+    What `_parse` says of the one layout that nearly all records have, in half the time.
+    """
+    headers = record.headers or ()
+    if len(headers) != len(_USUAL):
+        return None
+    (format_, known), (append, id_), (expected, version), (count, number), (request, hash_) = headers
+    if (format_, append, expected, count, request) != _USUAL or known != FORMAT or not (id_ and hash_):
+        return None
+    stream = _stream_in(record.key, place.category, place.partition, place.partitions)
+    value, events, head = record.value or b"", _COUNTS.get(number), _version(version)
+    if stream is None or events is None or head is None or len(id_) != APPEND_BYTES or len(hash_) != REQUEST_BYTES:
+        return None
+    if not PREFIX.size < len(value) <= MAX_BYTES or value[0] != 0:
+        return None
+    schema = int.from_bytes(value[1 : PREFIX.size], "big")
+    return AppendRecord(stream, id_, head if head >= 0 else None, events, hash_, schema, value)
+
+
+def _parse(record: Record, place: Place) -> Parsed:
     headers = dict(record.headers or ())
     if len(headers) != len(record.headers or ()) and _repeats(record.headers):
         return Malformed("a header of this format stands twice")
@@ -122,7 +167,7 @@ def _append(record: Record, headers: dict[str, bytes]) -> AppendRecord:
     return AppendRecord(
         stream=stream_of(record.key or b"") or "",
         append=headers[H_APPEND],
-        expected=None if expected == b"any" else int(expected),
+        expected=None if expected == ANY else int(expected),
         count=int(headers[H_COUNT]),
         request=headers[H_REQUEST],
         schema=PREFIX.unpack_from(value)[1],
@@ -165,7 +210,7 @@ def _wrong_headers(headers: dict[str, bytes]) -> str | None:
 
 
 def _wrong_numbers(expected: bytes, count: bytes) -> str | None:
-    if expected != b"any" and not _is_number(expected):
+    if expected != ANY and not _is_number(expected):
         return f"header {H_EXPECTED} is {expected[:40]!r}, neither a version nor any"
     if not _is_number(count) or not 1 <= int(count) <= MAX_EVENTS:
         return f"header {H_COUNT} is {count[:40]!r}, not a number from 1 to {MAX_EVENTS}"
@@ -194,7 +239,7 @@ def headers_of(
     headers: list[tuple[str, str | bytes | None]] = [
         (H_FORMAT, FORMAT),
         (H_APPEND, append),
-        (H_EXPECTED, b"any" if expected is None else b"%d" % expected),
+        (H_EXPECTED, ANY if expected is None else b"%d" % expected),
         (H_COUNT, b"%d" % count),
         (H_REQUEST, request),
     ]

@@ -9,7 +9,7 @@ import msgspec
 
 _HEAD = Struct(">QqqqB")
 _EVENT = Struct(">BQHqqI16sH")
-_APPEND = Struct(">QH16s")
+_APPEND = Struct(">QH16sQ")
 _ORDER = Struct(">Q")
 _CLOCK = Struct(">qq")
 _LAST = Struct(">QiI")
@@ -59,17 +59,8 @@ class EventRow(msgspec.Struct, frozen=True):
 
     def pack(self) -> bytes:
         """The row's value."""
-        fixed = _EVENT.pack(
-            self.raw,
-            self.offset,
-            self.index,
-            self.effective,
-            self.event_time,
-            self.schema,
-            self.append,
-            len(self.envelope),
-        )
-        return fixed + self.envelope + self.event
+        at, clocks, written = (self.offset, self.index), (self.effective, self.event_time), (self.schema, self.append)
+        return pack_event(at, clocks, written, self.envelope, self.event, self.raw)
 
     @classmethod
     def unpack(cls, row: bytes) -> EventRow:
@@ -78,6 +69,21 @@ class EventRow(msgspec.Struct, frozen=True):
         split = _EVENT.size + length
         envelope, event = row[_EVENT.size : split], row[split:]
         return cls(offset, index, effective, event_time, schema, append, envelope, event, bool(raw))
+
+
+def pack_event(
+    at: tuple[int, int],
+    clocks: tuple[int, int],
+    written: tuple[int, bytes],
+    envelope: bytes,
+    event: bytes,
+    raw: bool = False,
+) -> bytes:
+    """The row of an event, without an EventRow: the processor makes one for each event there is.
+
+    `at` is offset and index, `clocks` effective and event time, `written` schema and append id.
+    """
+    return _EVENT.pack(raw, *at, *clocks, *written, len(envelope)) + envelope + event
 
 
 def times(row: bytes) -> tuple[int, int]:
@@ -95,23 +101,21 @@ class AppendRow(msgspec.Struct, frozen=True):
     request: bytes
     offset: int
 
-    def pack(self) -> bytes:
-        """The row's value."""
-        fixed = _APPEND.pack(self.first_version, self.count, self.request)
-        return fixed + _ORDER.pack(self.offset) + self.stream.encode()
-
     @classmethod
     def unpack(cls, row: bytes) -> AppendRow:
         """The append in a row."""
-        first, count, request = _APPEND.unpack_from(row)
-        (offset,) = _ORDER.unpack_from(row, _APPEND.size)
-        stream = row[_APPEND.size + _ORDER.size :].decode()
-        return cls(stream, first, count, request, offset)
+        first, count, request, offset = _APPEND.unpack_from(row)
+        return cls(row[_APPEND.size :].decode(), first, count, request, offset)
 
 
-def pack_order(stream: str, version: int) -> bytes:
+def pack_append(stream: bytes, first_version: int, count: int, request: bytes, offset: int) -> bytes:
+    """The row of an append."""
+    return _APPEND.pack(first_version, count, request, offset) + stream
+
+
+def pack_order(stream: bytes, version: int) -> bytes:
     """The row of one event in the admitted order."""
-    return _ORDER.pack(version) + stream.encode()
+    return _ORDER.pack(version) + stream
 
 
 def unpack_order(row: bytes) -> tuple[str, int]:

@@ -16,8 +16,9 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from bridge.errors import Parked
 from bridge.events import Envelope
 from bridge.history.events import Range
-from bridge.log.avro import CategorySchema, encode, zigzag
+from bridge.log.avro import CategorySchema, encode
 from bridge.log.compose import Schema, canonical
+from bridge.log.envelope import zigzag
 from bridge.log.ids import append_id
 from bridge.log.record import headers_of
 from bridge.wiring import Platform

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import string
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from bridge.errors import Undecodable
 from bridge.events import Envelope
-from bridge.log.avro import Branch, CategorySchema, decode, encode, read_envelope, read_event, zigzag
+from bridge.log.avro import Branch, CategorySchema, decode, encode, read_envelope, read_event
 from bridge.log.compose import compose
+from bridge.log.envelope import read, skim, write, zigzag
 
 PATIENT = settings(deadline=None)
 
@@ -224,3 +225,29 @@ def test_dates_are_those_of_utc() -> None:
     at = datetime(2024, 2, 29, 12, tzinfo=UTC) + timedelta(microseconds=1)
     events: Named = [("Timed", {"at": at, "day": at.date(), "next": None})]
     assert decode(SCHEMA, encode(SCHEMA, Envelope("a", 0), branched(events)), 1).events[0].data["at"] == at
+
+
+@PATIENT
+@given(ENVELOPES)
+def test_skimming_an_envelope_is_reading_it(envelope: Envelope) -> None:
+    raw = write(envelope)
+    assert read(raw, 0) == (envelope, len(raw))
+    assert skim(raw, 0) == (envelope.time, len(raw))
+
+
+@PATIENT
+@given(st.binary(max_size=40))
+def test_what_cannot_be_read_cannot_be_skimmed(raw: bytes) -> None:
+    def reading() -> tuple[int, int]:
+        envelope, after = read(raw, 0)
+        return envelope.time, after
+
+    assert outcome(lambda: skim(raw, 0)) == outcome(reading)
+
+
+def outcome(reading: Callable[[], tuple[int, int]]) -> tuple[int, int] | str:
+    """What was read, or that it could not be."""
+    try:
+        return reading()
+    except (Undecodable, IndexError, ValueError):
+        return "undecodable"

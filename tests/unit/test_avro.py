@@ -6,8 +6,9 @@ import pytest
 
 from bridge.errors import SchemaError, TooLarge, Undecodable
 from bridge.events import Envelope
-from bridge.log.avro import MAX_ENVELOPE, CategorySchema, decode, encode, read_envelope, read_event, zigzag
+from bridge.log.avro import MAX_ENVELOPE, CategorySchema, decode, encode, read_envelope, read_event
 from bridge.log.compose import compose
+from bridge.log.envelope import zigzag
 from bridge.log.record import PREFIX
 from tests.model.world import COMPOSED
 

@@ -66,6 +66,7 @@ PURE = {
     "bridge.log.record",
     "bridge.log.admission",
     "bridge.log.avro",
+    "bridge.log.envelope",
     "bridge.log.compose",
     "bridge.store.contract",
     "bridge.store.keys",

@@ -247,3 +247,22 @@ def test_stream_of() -> None:
     assert stream_of(b"\xe4") is None
     assert PLACE.space == "lighthouse.account-0"
     assert isinstance(TICK, Tick)
+
+
+ODD = st.sampled_from([None, b"", b"0", b"1", b"01", b"any", b"1000", b"1001", b"-1", b"9" * 19, bytes(16), bytes(15)])
+ODD_HEADERS = st.fixed_dictionaries({}, optional=dict.fromkeys((name for name, _ in HEADERS), ODD))
+ODD_KEYS = st.sampled_from(
+    [None, b"", KEY, b"account/b", b"account", b"other/a", "account/ä".encode(), b"account/" + b"a" * 248]
+)
+ODD_VALUES = st.sampled_from([None, b"", VALUE, VALUE[:5], b"\1" + VALUE[1:], bytes(MAX_BYTES), bytes(MAX_BYTES + 1)])
+
+
+@PATIENT
+@given(ODD_KEYS, ODD_VALUES, ODD_HEADERS)
+def test_the_usual_layout_is_judged_as_any_other(
+    key: bytes | None, value: bytes | None, changed: dict[str, bytes | None]
+) -> None:
+    """A header that nobody knows takes the record off the short way, and changes nothing."""
+    headers: Headers = [(name, changed.get(name, found)) for name, found in HEADERS]  # type: ignore[misc]
+    strange = record(key, value, [*headers, ("stranger", b"")])
+    assert parse(record(key, value, headers), PLACE) == parse(strange, PLACE)
