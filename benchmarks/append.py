@@ -21,6 +21,9 @@ from bridge.wiring import Platform, open_platform
 RUNS = 5
 WRITERS = 256
 EACH = 60
+WARM = 60
+"""Appends of each writer before the first run: the broker's JIT compiler is at work until about then."""
+
 ALONE = 400
 FRESH_WIDTH = 512
 FRESH = 20_000
@@ -67,7 +70,7 @@ async def append_guarded(servers: Servers) -> Measured:
     """256 writers, each with a stream of its own, each append guarded by the version that it must get."""
     ours, bare = Rounds(), Rounds()
     async with bench(servers, "guarded") as opened:
-        await _guarded(opened, WRITERS, 10)
+        await _guarded(opened, WRITERS, WARM)
         for _ in range(RUNS):
             ours.add(WRITERS * EACH, *await _guarded(opened, WRITERS, EACH))
             records = opened.writer.singles(_streams(opened, WRITERS), EACH, _now())
@@ -91,7 +94,7 @@ async def append_fresh(servers: Servers) -> Measured:
     """Appends to streams just drawn, answered as soon as Kafka has confirmed them."""
     ours, bare = Rounds(), Rounds()
     async with bench(servers, "fresh") as opened:
-        await _fresh(opened, FRESH // 10)
+        await _fresh(opened, FRESH)
         for _ in range(RUNS):
             ours.add(FRESH, *await _fresh(opened, FRESH))
             await opened.settle()

@@ -22,7 +22,10 @@ from bridge.local import ports
 
 RUNS = 3
 CONNECTIONS = 64
-EACH = 60
+EACH = 100
+WARM = 300
+"""Events of each connection before the first run: the broker's JIT compiler is at work until about then."""
+
 BATCH_CONNECTIONS = 16
 BATCH_EACH = 20
 BATCH = 100
@@ -45,7 +48,7 @@ async def _appends(servers: Servers, name: str, connections: int, each: int, cou
     scene, ours, bare = Scene(servers.settings(name)), Rounds(), Rounds()
     await scene.prepare()
     async with scene.processor(sample().category), scene.api(), empty_api(scene) as port:
-        await load(scene.settings.api_port, scripts(connections, 5, count))
+        await load(scene.settings.api_port, scripts(connections, WARM // count, count))
         for _ in range(RUNS):
             told = scripts(connections, each, count)
             for target, rounds in ((scene.settings.api_port, ours), (port, bare)):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+import msgspec
 
 from bridge.cache import StateCache
 from bridge.errors import (
@@ -17,14 +18,12 @@ from bridge.errors import (
     KeyReused,
     LighthouseError,
     NotFound,
-    NotReached,
     SchemaError,
     TooLarge,
     Unavailable,
     Unknown,
 )
 from bridge.events import MAX_BYTES, MAX_EVENTS, Appended, Envelope, Event, Position, StreamId
-from bridge.history.events import head_of
 from bridge.history.state import latest, refold
 from bridge.log import ids
 from bridge.log.avro import Branch, CategorySchema, encode
@@ -40,7 +39,7 @@ from bridge.typed import Typed
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Who asks, and why. `key` is the Idempotency-Key; without one the handler draws it and nothing can be retried.
+    """Who asks, and why. `key` is the Idempotency-Key; without one the append id is random: nothing can be retried.
 
     `time` is the event time in microseconds since 1970 UTC; None stands for now. `request` is the hash of the request
     as it was sent (`ids.request_hash`); left empty, the handler hashes what it was given.
@@ -85,8 +84,7 @@ class Rules:
     attempts: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Attempt:
+class _Attempt(msgspec.Struct, frozen=True, eq=False):
     """An append on its way: where it goes, who asks, under which id, until when (event loop time)."""
 
     stream: str
@@ -94,12 +92,18 @@ class _Attempt:
     context: Context
     append: bytes
     request: bytes
+    loop: asyncio.AbstractEventLoop
     deadline: float
 
     @property
     def left(self) -> float:
         """Seconds until the request must be answered."""
-        return max(0.0, self.deadline - asyncio.get_running_loop().time())
+        return max(0.0, self.deadline - self.loop.time())
+
+    @property
+    def rows(self) -> tuple[bytes, bytes]:
+        """The keys of the rows that tell what became of it: its append id's and its stream's head."""
+        return keys.append(self.append), keys.head(self.stream)
 
 
 class Handler:
@@ -121,12 +125,11 @@ class Handler:
         body = [(event.type, event.data) for event in events]
         attempt = self._attempt(stream, context, "append", expected, body)
         async with attempt.space.store.view() as view:  # A1
-            await self._check(attempt, view)
-            if (known := await self._admitted(attempt, view)) is not None:
-                return _answer(attempt, known)
-            head = (await head_of(view, stream)).next
-        if expected is not None and expected != head:
-            await self._foresee(attempt, expected, head)  # A2
+            known, head = await self._look(attempt, view)
+        if known is not None:
+            return _answer(attempt, known)
+        if expected is not None and expected != head.next:
+            await self._foresee(attempt, expected, head.next)  # A2
         return await self._write(attempt, events, expected)
 
     async def execute(self, stream: str, command: Any, context: Context) -> Appended:
@@ -135,10 +138,9 @@ class Handler:
         attempt = self._attempt(stream, context, type(command).__name__, None, command)
         for _ in range(self._rules.attempts):
             async with attempt.space.store.view() as view:  # A1
-                await self._check(attempt, view)
-                if (known := await self._admitted(attempt, view)) is not None:
+                known, head = await self._look(attempt, view)
+                if known is not None:
                     return _answer(attempt, known)
-                head = await head_of(view, stream)
                 state = await self._state(view, typed, stream, head)
                 position = view.mark.position
             events = [typed.plain(event) for event in typed.decider.decide(command, state)]  # A2
@@ -159,10 +161,13 @@ class Handler:
             raise Invalid("key", "an append to a drawn stream takes no Idempotency-Key")
         attempt = self._attempt(f"{category}/{ids.draw()}", context, "create", 0, None)
         async with attempt.space.store.view() as view:
-            await self._check(attempt, view)
+            await attempt.space.check_writable(view, self._rules.limits)
         value = await self._encode(attempt, events)
-        with self._room(attempt):
+        self._depart(attempt)
+        try:
             delivered = await self._produce(attempt, value, len(events), 0)
+        finally:
+            self._arrive(attempt)
         if delivered is None:
             raise Unknown(f"Kafka did not confirm {attempt.stream}: {_ask_again(attempt)}")
         row = AppendRow(attempt.stream, 0, len(events), attempt.request, delivered.offset)
@@ -181,24 +186,18 @@ class Handler:
         limit = time.time() + self._rules.limits.clock_skew
         if context.time is not None and context.time > limit * 1e6:
             raise Invalid("time", f"the event time lies more than {self._rules.limits.clock_skew:.0f} s ahead")
-        append = ids.append_id(stream, context.actor, context.key if context.key is not None else ids.draw())
-        request = context.request or ids.request_hash("CALL", f"{what} {stream}", expected, body)
-        deadline = asyncio.get_running_loop().time() + self._rules.limits.deadline
-        return _Attempt(stream, space, context, append, request, deadline)
+        append, request = ids.anonymous(), ids.NO_REQUEST
+        if context.key is not None:
+            append = ids.append_id(stream, context.actor, context.key)
+            request = context.request or ids.request_hash("CALL", f"{what} {stream}", expected, body)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._rules.limits.deadline
+        return _Attempt(stream, space, context, append, request, loop, deadline)
 
-    async def _check(self, attempt: _Attempt, view: View) -> None:
-        await attempt.space.check_readable(view)
-        await attempt.space.check_writable(view, self._rules.limits)
-
-    async def _admitted(self, attempt: _Attempt, view: View) -> AppendRow | None:
-        """Where the append id was admitted, or None. Raises KeyReused for another request under the same key."""
-        raw = await view.get(keys.append(attempt.append))
-        if raw is None:
-            return None
-        row = AppendRow.unpack(raw)
-        if row.request != attempt.request:
-            raise KeyReused(f"the Idempotency-Key was used before for another request to {row.stream}")
-        return row
+    async def _look(self, attempt: _Attempt, view: View) -> tuple[AppendRow | None, Head]:
+        """A1: where the append id was admitted, if it was, and the stream's head. Raises Unavailable, KeyReused."""
+        admitted, head = await attempt.space.read_writable(view, self._rules.limits, attempt.rows)
+        return _admitted(attempt, admitted), Head.unpack(head)
 
     async def _state(self, view: View, typed: Typed, stream: str, head: Head) -> Any:
         """The state at the head: from memory, with what came since, or from the store."""
@@ -220,30 +219,32 @@ class Handler:
         """A2: an expected version above the head may be on its way; one that stays away is refused, and unwritten."""
         if expected > head:
             end = await self._log.end(attempt.space.place.topic, attempt.space.place.partition)
-            async with self._passed(attempt, end) as view:
-                if (await self._admitted(attempt, view)) is not None:
-                    return
-                head = (await head_of(view, attempt.stream)).next
+            admitted, found = await attempt.space.store.read_at(end, attempt.left, attempt.rows)
+            if _admitted(attempt, admitted) is not None:
+                return
+            head = Head.unpack(found).next
         if expected != head:
             raise Conflict(attempt.stream, expected, head)
 
     async def _write(self, attempt: _Attempt, events: Sequence[Event], expected: int | None) -> Appended:
         value = await self._encode(attempt, events)
-        with self._room(attempt):
+        self._depart(attempt)
+        try:
             delivered = await self._produce(attempt, value, len(events), expected)
             return await self._verdict(attempt, delivered, expected)
+        finally:
+            self._arrive(attempt)
 
-    @contextmanager
-    def _room(self, attempt: _Attempt) -> Iterator[None]:
-        """A4: a place among the appends in flight; raises Unavailable where there is none."""
+    def _depart(self, attempt: _Attempt) -> None:
+        """A4: takes a place among the appends in flight; raises Unavailable where there is none."""
         if self._flying >= self._rules.in_flight:
             raise Unavailable(f"{self._flying} appends are in flight, which is the limit")
         self._flying += 1
-        try:
-            with attempt.space.flight():
-                yield
-        finally:
-            self._flying -= 1
+        attempt.space.depart(attempt)
+
+    def _arrive(self, attempt: _Attempt) -> None:
+        attempt.space.arrive(attempt)
+        self._flying -= 1
 
     async def _encode(self, attempt: _Attempt, events: Sequence[Event]) -> bytes:
         """A3: the record's value, within the format's limits (R1)."""
@@ -267,44 +268,48 @@ class Handler:
         place = attempt.space.place
         outgoing = Outgoing(place.topic, place.partition, attempt.stream.encode(), value, headers)
         report = self._log.producer.send(outgoing)
+        timer = attempt.loop.call_later(attempt.left, _give_up, report)
         try:
-            async with asyncio.timeout(attempt.left):
-                return await report
-        except (Unknown, TimeoutError):
+            return await report
+        except Unknown:
             return None
+        finally:
+            timer.cancel()
 
     async def _verdict(self, attempt: _Attempt, delivered: Delivered | None, expected: int | None) -> Appended:
-        """A5 and A6: waits until the store has passed the record, and reads what became of it in one view."""
-        place = attempt.space.place
+        """A5 and A6: waits until the store has passed the record, and reads in that view what became of it."""
+        space = attempt.space
         try:
             offset = delivered.offset + 1 if delivered else await self._end(attempt)
-            async with self._passed(attempt, offset) as view:
-                row = await self._admitted(attempt, view)
-                head = await head_of(view, attempt.stream)
-        except KeyReused:
-            raise
+            admitted, head = await space.store.read_at(offset, attempt.left, attempt.rows)
         except (LighthouseError, TimeoutError) as error:
-            raise Unknown(f"{place.space} has not told yet: {_ask_again(attempt)}") from error
+            raise Unknown(f"{space.place.space} has not told yet: {_ask_again(attempt)}") from error
+        row = _admitted(attempt, admitted)
         if row is not None:
             return _answer(attempt, row, fresh=delivered is not None and row.offset == delivered.offset)
         if delivered is None:
             raise Unknown(f"Kafka did not confirm the append to {attempt.stream}: {_ask_again(attempt)}")
         assert expected is not None, f"{attempt.stream} expected any version, yet was not admitted (R3)"
-        raise Conflict(attempt.stream, expected, head.next)
+        raise Conflict(attempt.stream, expected, Head.unpack(head).next)
 
     async def _end(self, attempt: _Attempt) -> int:
         place = attempt.space.place
         return await asyncio.wait_for(self._log.end(place.topic, place.partition), attempt.left)
 
-    @asynccontextmanager
-    async def _passed(self, attempt: _Attempt, offset: int) -> AsyncIterator[View]:
-        """One view with that position: a store that is being built again may have lost it since the wait."""
-        store = attempt.space.store
-        await store.wait(offset, attempt.left)
-        async with store.view() as view:
-            if (lag := offset - view.mark.position) > 0:
-                raise NotReached(f"{attempt.space.place.space} was reset and lacks {lag} records again", lag)
-            yield view
+
+def _give_up(report: asyncio.Future[Delivered]) -> None:
+    if not report.done():
+        report.set_exception(Unknown("Kafka did not confirm the record within the request's deadline"))
+
+
+def _admitted(attempt: _Attempt, raw: bytes | None) -> AppendRow | None:
+    """Where the append id was admitted, or None. Raises KeyReused for another request under the same key."""
+    if raw is None:
+        return None
+    row = AppendRow.unpack(raw)
+    if row.request != attempt.request:
+        raise KeyReused(f"the Idempotency-Key was used before for another request to {row.stream}")
+    return row
 
 
 def envelope_of(context: Context) -> Envelope:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bridge.errors import NoOwner, NotFound, Rebuilding, Unavailable
@@ -23,6 +22,10 @@ class Limits:
     clock_skew: float
 
 
+STANDING = (keys.STOPPED, keys.REBUILD, keys.CLOCK)
+"""The rows by which a partition is judged, beside its mark and its owner's beat."""
+
+
 class Space:
     """One partition: its place, its store, and the appends in flight to it."""
 
@@ -33,39 +36,47 @@ class Space:
 
     async def check_readable(self, view: View) -> None:
         """Raises Unavailable where the history was never begun, is stopped, or is being built again (H3)."""
-        if (reason := await view.get(keys.STOPPED)) is not None:
-            raise Unavailable(reason.decode(), retry_after=10.0)
-        position = view.mark.position
-        if position < 0:
-            raise NoOwner(f"{self.place.space} has no history yet: no processor has opened it")
-        target = await view.get(keys.REBUILD)
-        if target is not None and position < (end := int.from_bytes(target, "big")):
-            raise Rebuilding(f"{self.place.space} is being rebuilt: {end - position} records are missing")
+        self._check_readable(view, await view.get_many(STANDING))
 
     async def check_writable(self, view: View, limits: Limits) -> None:
-        """A4: raises Unavailable where nobody would apply an append in time."""
+        """A4: the same, and raises Unavailable where nobody would apply an append in time."""
+        await self.read_writable(view, limits, ())
+
+    async def read_writable(self, view: View, limits: Limits, rows: Sequence[bytes]) -> list[bytes | None]:
+        """The values of these rows, after `check_writable` on what was read with them."""
+        found = await view.get_many((*STANDING, *rows))
+        self._check_readable(view, found)
         if view.beat_age > limits.session:
             raise NoOwner(f"{self.place.space} has no living owner: start a processor")
         if self.oldest > limits.deadline / 2:
             raise NoOwner(f"{self.place.space} lags: an append has been waiting for {self.oldest:.1f} s")
-        ahead = Clock.unpack(await view.get(keys.CLOCK)).effective / 1e6 - time.time()
+        ahead = Clock.unpack(found[2]).effective / 1e6 - time.time()
         if ahead > limits.clock_skew:
             raise Unavailable(f"the broker's clock is {ahead:.0f} s ahead: effective time would stand still", ahead)
+        return found[len(STANDING) :]
+
+    def _check_readable(self, view: View, standing: Sequence[bytes | None]) -> None:
+        stopped, target, *_ = standing
+        if stopped is not None:
+            raise Unavailable(stopped.decode(), retry_after=10.0)
+        position = view.mark.position
+        if position < 0:
+            raise NoOwner(f"{self.place.space} has no history yet: no processor has opened it")
+        if target is not None and position < (end := int.from_bytes(target, "big")):
+            raise Rebuilding(f"{self.place.space} is being rebuilt: {end - position} records are missing")
 
     @property
     def oldest(self) -> float:
         """Seconds that the oldest append in flight from this process has been waiting."""
         return time.monotonic() - next(iter(self._flights.values())) if self._flights else 0.0
 
-    @contextmanager
-    def flight(self) -> Iterator[None]:
-        """Counts an append as in flight."""
-        token = object()
-        self._flights[token] = time.monotonic()
-        try:
-            yield
-        finally:
-            del self._flights[token]
+    def depart(self, flight: object) -> None:
+        """Counts an append as in flight, until it arrives."""
+        self._flights[flight] = time.monotonic()
+
+    def arrive(self, flight: object) -> None:
+        """The append is not in flight any more."""
+        del self._flights[flight]
 
 
 class Spaces:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from bridge import collector
 from bridge.log import kafka
 from bridge.log.producer import Producer
 from bridge.log.record import Place
@@ -91,6 +92,7 @@ ROLES = {"processor": run_processor, "reactors": run_reactors}
 
 async def main(settings: Settings, role: str) -> None:
     """One role in this process, ended by a signal."""
+    collector.calm()
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -122,9 +122,11 @@ class SimProducer(Producer):
         self._log = log
 
     def send(self, outgoing: Outgoing) -> asyncio.Future[Delivered]:
-        """As the real one; raises Unavailable while `refusing`."""
+        """As the real one; the report is Unavailable while `refusing`."""
         if self.refusing:
-            raise Unavailable("the producer's queue is full")
+            refused: asyncio.Future[Delivered] = self._loop.create_future()
+            refused.set_exception(Unavailable("the producer's queue is full"))
+            return refused
         flight = Flight(outgoing, self._loop.create_future(), asyncio.current_task(self._loop))
         self.flights.append(flight)
         return flight.report
@@ -238,6 +240,12 @@ class GatedStore:
         mark = await self._store.wait(position, timeout)
         await self._gate.reach("waited")
         return mark
+
+    async def read_at(self, position: int, timeout: float, keys: Sequence[bytes]) -> list[bytes | None]:
+        """See the contract."""
+        found = await self._store.read_at(position, timeout, keys)
+        await self._gate.reach("waited")
+        return found
 
     async def wipe(self, mark: Mark) -> Mark:
         """See the contract."""

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 import uvicorn
 
+from bridge import collector
 from bridge.api.app import create_app
 from bridge.errors import LighthouseError, LocalError
 from bridge.settings import Settings
@@ -22,6 +23,7 @@ BACKLOG = 2048
 def run(settings: Settings) -> None:
     """Serves until a signal. Raises LighthouseError where the address is taken or the platform cannot be opened."""
     app = create_app(settings)
+    collector.calm()
     with _listening(settings) as listener:
         # uvicorn hands the signal that ended it on to whoever was there before; an orderly end is no death by signal.
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -62,7 +62,6 @@ async def _partition(space: Space, wanted: Limits) -> PartitionAnswer:
     reason, place = None, space.place
     async with space.store.view() as view:
         try:
-            await space.check_readable(view)
             await space.check_writable(view, wanted)
         except Unavailable as error:
             reason = str(error)

@@ -12,12 +12,26 @@ import msgspec
 
 from bridge.log.record import APPEND_BYTES, REQUEST_BYTES
 
+NO_REQUEST = bytes(REQUEST_BYTES)
+"""The request hash of an append without a key, which nobody can repeat."""
+
+_pool: list[bytes] = []
+os.register_at_fork(after_in_child=_pool.clear)
+
 _canonical = msgspec.json.Encoder(order="deterministic")
 
 
 def append_id(stream: str, actor: str, key: str) -> bytes:
     """The 16 bytes of `lh_append`: the same for every attempt under one Idempotency-Key of one actor."""
     return _hash(APPEND_BYTES, stream.encode(), actor.encode(), key.encode())
+
+
+def anonymous() -> bytes:
+    """The append id of an append without a key: nobody can ask for it again."""
+    if not _pool:
+        raw = os.urandom(256 * APPEND_BYTES)  # asking the kernel once for each would cost more than encoding an event
+        _pool.extend(raw[place : place + APPEND_BYTES] for place in range(0, len(raw), APPEND_BYTES))
+    return _pool.pop()
 
 
 def request_hash(method: str, route: str, expected: int | None, body: Any) -> bytes:

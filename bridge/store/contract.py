@@ -12,11 +12,12 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
+
 Row = tuple[bytes, bytes]
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Mark:
+class Mark(msgspec.Struct, frozen=True, order=True):
     """What each commit is compared with: the owner's epoch, the number of its last commit, the next offset.
 
     A space that was never owned has the mark (0, 0, -1): nothing is applied, not even the wish to apply.
@@ -99,6 +100,12 @@ class Store(Protocol):
 
     async def wait(self, position: int, timeout: float) -> Mark:
         """Returns as soon as the mark's position is at least `position`; NotReached after `timeout` seconds."""
+
+    async def read_at(self, position: int, timeout: float, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The rows' values in one view whose position is at least `position`, as soon as there is one.
+
+        None where there is no row; NotReached after `timeout` seconds. Many callers share one look at the space.
+        """
 
     async def wipe(self, mark: Mark) -> Mark:
         """Removes every row and sets the position to -1, as one commit; raises Fenced like it."""

@@ -11,7 +11,6 @@ import math
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from itertools import islice, takewhile
 from pathlib import Path
 from struct import Struct
@@ -19,13 +18,14 @@ from typing import Self, TypeAlias, TypeVar
 
 import lmdb
 import structlog
+from msgspec.structs import replace
 
 from bridge.errors import Fenced, LighthouseError
 from bridge.settings import Settings
 from bridge.store.contract import UNOWNED, Mark, Row, Writes
 from bridge.store.lmdb_env import Environment
 from bridge.store.machine import boot_clock, boot_id
-from bridge.store.poller import Poller, Waiters, not_reached
+from bridge.store.poller import Poller, Reached, Waiters, not_reached
 from bridge.store.ranges import bounds, sorted_rows
 from bridge.store.writer_lock import WriterLock
 
@@ -92,6 +92,10 @@ class LmdbView:
 
     async def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """See the contract."""
+        return self.read(keys)
+
+    def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The rows' values, as `get_many` answers them."""
         get = self._txn.get
         try:
             return [get(key) for key in keys]
@@ -182,24 +186,38 @@ class LmdbStore:
             self._environment.check_readers()
 
     async def wait(self, position: int, timeout: float) -> Mark:
-        """See the contract."""
-        mark = await self.read_mark()
-        if mark.position >= position:
-            return mark
-        self._poller.watch(self)
-        reached = await self.waiters.until(position, timeout)
-        mark = reached or await self.read_mark()
-        if mark.position < position:
-            raise not_reached(self.space, position, mark, timeout)
-        return mark
+        """See the contract. Looks at once: what is waited for has often been reached."""
+        mark, _ = await self._find(position, ())
+        return mark if mark.position >= position else (await self._reached(position, timeout, ()))[0]
 
-    async def read_mark(self) -> Mark:
-        """The mark as it is now, whichever process wrote it."""
+    async def read_at(self, position: int, timeout: float, keys: Sequence[bytes]) -> list[bytes | None]:
+        """See the contract. Joins the poller's next look, for a record just written has never been applied yet."""
+        return (await self._reached(position, timeout, keys))[1]
+
+    async def _reached(self, position: int, timeout: float, keys: Sequence[bytes]) -> Reached:
+        self._poller.watch(self)
+        found = await self.waiters.until(position, timeout, keys) or await self._find(position, keys)
+        if found[0].position < position:
+            raise not_reached(self.space, position, found[0], timeout)
+        return found
+
+    async def _find(self, position: int, keys: Sequence[bytes]) -> Reached:
+        """The mark as it is now, and the rows where it has reached the position."""
+        await self._follow()
+        async with self.view() as view:
+            return view.mark, await view.get_many(keys) if view.mark.position >= position else []
+
+    async def look(self) -> None:
+        """Wakes the waiters whose positions are reached."""
+        await self._follow()
+        async with self.view() as view:
+            self.waiters.reached(view.mark, view.read)
+
+    async def _follow(self) -> None:
+        """Each second: opens the files anew where another process has replaced them."""
         if self._follow_at < (now := time.monotonic()):
             self._follow_at = now + FOLLOW_EVERY
             await self._environment.follow()
-        async with self.view() as view:
-            return view.mark
 
     async def close(self) -> None:
         """See the contract. The owner syncs, so that the space outlives a reboot."""
@@ -243,7 +261,6 @@ class LmdbStore:
             txn.put(MARK_KEY, _MARK.pack(mark.epoch, mark.commit, mark.position))
             txn.put(BEAT_KEY, _BEAT.pack(boot_id().bytes, boot_clock()))
         self._unsynced |= mark != found
-        self.waiters.reached(mark)
         return mark
 
     def _foresee(self, step: Step) -> None:

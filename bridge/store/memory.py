@@ -6,16 +6,17 @@ import math
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from typing import Self
 
 from immutables import Map
+from msgspec.structs import replace
 
 from bridge.errors import Fenced, LighthouseError
 from bridge.store.contract import UNOWNED, Mark, Row, Writes
-from bridge.store.poller import Waiters, not_reached
+from bridge.store.poller import Reached, Waiters, not_reached
 from bridge.store.ranges import bounds, sorted_rows
 
 Clock = Callable[[], float]
@@ -119,11 +120,21 @@ class MemoryStore:
 
     async def wait(self, position: int, timeout: float) -> Mark:
         """See the contract."""
-        if self.state.mark.position < position:
-            await self._waiters.until(position, timeout)
+        return (await self._reached(position, timeout, ()))[0]
+
+    async def read_at(self, position: int, timeout: float, keys: Sequence[bytes]) -> list[bytes | None]:
+        """See the contract."""
+        return (await self._reached(position, timeout, keys))[1]
+
+    async def _reached(self, position: int, timeout: float, keys: Sequence[bytes]) -> Reached:
+        if self.state.mark.position < position and (found := await self._waiters.until(position, timeout, keys)):
+            return found
         if self.state.mark.position < position:
             raise not_reached(self._space, position, self.state.mark, timeout)
-        return self.state.mark
+        return self.state.mark, self._read(keys)
+
+    def _read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        return [self.state.rows.get(key) for key in keys]
 
     async def wipe(self, mark: Mark) -> Mark:
         """See the contract."""
@@ -140,7 +151,7 @@ class MemoryStore:
         assert (mark.epoch, mark.commit) > (before.epoch, before.commit), "I6: a mark must never come back"
         self.state = _State(rows, mark)
         self._beat = self._clock()
-        self._waiters.reached(mark)
+        self._waiters.reached(mark, self._read)
         return mark
 
     def _compare(self, mark: Mark, found: Mark) -> None:

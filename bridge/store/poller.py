@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Protocol
@@ -11,7 +12,14 @@ from bridge.errors import LighthouseError, NotReached
 from bridge.store.contract import Mark
 
 PERIOD = 0.001  # seconds between two looks; the event loop's timers make at most 2 ms of it
+PERIOD_OF_MANY = 0.002  # the same while several spaces are looked at
 SLACK = 64
+
+Reached = tuple[Mark, list[bytes | None]]
+"""The mark that reached a position, and the rows that the waiter asked for, in one view."""
+
+Read = Callable[[Sequence[bytes]], list[bytes | None]]
+"""Reads rows in the view in which the mark was seen."""
 
 
 class Waiters:
@@ -19,15 +27,15 @@ class Waiters:
 
     def __init__(self) -> None:
         self.live = 0
-        self._heap: list[tuple[int, int, asyncio.Future[Mark | None]]] = []
+        self._heap: list[tuple[int, int, Sequence[bytes], asyncio.Future[Reached | None]]] = []
         self._number = count()
 
-    async def until(self, position: int, timeout: float) -> Mark | None:
-        """The mark that reached the position, or None after `timeout` seconds."""
+    async def until(self, position: int, timeout: float, keys: Sequence[bytes] = ()) -> Reached | None:
+        """What reached the position, or None after `timeout` seconds."""
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Mark | None] = loop.create_future()
+        future: asyncio.Future[Reached | None] = loop.create_future()
         timer = loop.call_later(timeout, _expire, future)
-        heappush(self._heap, (position, next(self._number), future))
+        heappush(self._heap, (position, next(self._number), keys, future))
         self.live += 1
         try:
             return await future
@@ -36,17 +44,17 @@ class Waiters:
             self.live -= 1
             self._tidy()
 
-    def reached(self, mark: Mark) -> None:
-        """Wakes everybody whose position this mark has reached."""
+    def reached(self, mark: Mark, read: Read) -> None:
+        """Wakes everybody whose position this mark has reached, with the rows as `read` finds them."""
         heap = self._heap
         while heap and heap[0][0] <= mark.position:
-            future = heappop(heap)[2]
+            _, _, keys, future = heappop(heap)
             if not future.done():
-                future.set_result(mark)
+                future.set_result((mark, read(keys) if keys else []))
 
     def fail(self, error: Exception) -> None:
         """Wakes everybody with an error."""
-        for _, _, future in self._heap:
+        for *_, future in self._heap:
             if not future.done():
                 future.set_exception(error)
         self._heap.clear()
@@ -54,11 +62,11 @@ class Waiters:
     def _tidy(self) -> None:
         """Waiters that have left stay in the heap until they outnumber the others."""
         if len(self._heap) > 2 * self.live + SLACK:
-            self._heap = [entry for entry in self._heap if not entry[2].done()]
+            self._heap = [entry for entry in self._heap if not entry[3].done()]
             heapify(self._heap)
 
 
-def _expire(future: asyncio.Future[Mark | None]) -> None:
+def _expire(future: asyncio.Future[Reached | None]) -> None:
     if not future.done():
         future.set_result(None)
 
@@ -74,8 +82,8 @@ class Watched(Protocol):
 
     waiters: Waiters
 
-    async def read_mark(self) -> Mark:
-        """The mark as it is now, whichever process wrote it."""
+    async def look(self) -> None:
+        """Wakes the waiters whose positions are reached by the mark as it is now, whichever process wrote it."""
 
 
 class Poller:
@@ -93,7 +101,7 @@ class Poller:
 
     async def _run(self) -> None:
         while self._watched:
-            await asyncio.sleep(PERIOD)
+            await asyncio.sleep(PERIOD if len(self._watched) == 1 else PERIOD_OF_MANY)
             for space in tuple(self._watched):
                 await self._look(space)
 
@@ -102,6 +110,6 @@ class Poller:
             self._watched.discard(space)
             return
         try:
-            space.waiters.reached(await space.read_mark())
+            await space.look()
         except (LighthouseError, OSError) as error:
             space.waiters.fail(error)

@@ -191,6 +191,33 @@ class StoreContract:
         mark = await store.commit(mark, 60, Writes())
         assert set(await asyncio.gather(*late)) == {mark}
 
+    async def test_rows_are_read_in_the_view_that_has_the_position(self, store: Store) -> None:
+        mark = await store.commit(await store.own(), 3, puts((b"a", b"1")))
+        assert await store.read_at(3, 0.001, (b"b", b"a")) == [None, b"1"]
+        reading = [asyncio.create_task(store.read_at(position, 10, (b"a", b"b"))) for position in (5, 4)]
+        await asyncio.sleep(0)
+        mark = await store.commit(mark, 4, puts((b"a", b"2")))
+        assert await asyncio.wait_for(reading[1], 1) == [b"2", None]
+        assert not reading[0].done()
+        await store.commit(mark, 5, Writes({b"b": b"3"}, {b"a"}))
+        assert await asyncio.wait_for(reading[0], 1) == [None, b"3"]
+
+    async def test_rows_of_a_position_that_stays_away_are_not_read(self, store: Store) -> None:
+        await store.commit(await store.own(), 3, puts((b"a", b"1")))
+        with pytest.raises(NotReached) as caught:
+            await store.read_at(4, 0.02, (b"a",))
+        assert caught.value.lag == 1
+
+    async def test_rows_that_a_wipe_took_away_are_waited_for(self, store: Store) -> None:
+        """No answer from before the wipe, and none from the empty space behind it."""
+        mark = await store.wipe(await store.commit(await store.own(), 5, puts((b"a", b"1"))))
+        reading = asyncio.create_task(store.read_at(5, 10, (b"a",)))
+        mark = await store.commit(mark, 4, puts((b"a", b"0")))
+        await asyncio.sleep(0.01)
+        assert not reading.done()
+        await store.commit(mark, 5, puts((b"a", b"2")))
+        assert await asyncio.wait_for(reading, 1) == [b"2"]
+
     async def test_a_waiter_may_leave(self, store: Store) -> None:
         mark = await store.own()
         for _ in range(200):

@@ -16,6 +16,7 @@ from typing import IO
 
 from bridge.settings import Settings
 from bridge.spaces import Space
+from bridge.store.contract import Mark
 from bridge.wiring import Base, Platform, create_topics, open_base, open_platform, push_schemas
 from tests.checker import CATEGORY, Checker
 from tests.faults.journal import Journal
@@ -164,7 +165,13 @@ def spaces(platform: Platform) -> list[Space]:
 
 async def epochs(platform: Platform) -> list[int]:
     """The owner's epoch of each partition."""
-    return [(await space.store.read_mark()).epoch for space in spaces(platform)]  # type: ignore[attr-defined]
+    return [(await mark_of(space)).epoch for space in spaces(platform)]
+
+
+async def mark_of(space: Space) -> Mark:
+    """The mark as it is now."""
+    async with space.store.view() as view:
+        return view.mark
 
 
 async def owned(platform: Platform, seconds: float = PATIENCE) -> None:

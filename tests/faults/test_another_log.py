@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from bridge.errors import Unavailable
 from bridge.wiring import Platform
 from tests.faults.conftest import Report
-from tests.faults.harness import Stage, playing, soon, spaces
+from tests.faults.harness import Stage, mark_of, playing, soon, spaces
 from tests.faults.journal import Outcome, Request
 from tests.faults.writers import at, commit, writing
 
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
 
 async def positions(platform: Platform) -> list[int]:
     """How far each partition is applied."""
-    return [(await space.store.read_mark()).position for space in spaces(platform)]  # type: ignore[attr-defined]
+    return [(await mark_of(space)).position for space in spaces(platform)]
 
 
 async def make_again(stage: Stage, ends: list[int]) -> None:

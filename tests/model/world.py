@@ -150,7 +150,9 @@ class World:
     void: list[Flight] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._draw, ids.draw = ids.draw, drawer().__next__
+        self._drawn = ids.draw, ids.anonymous
+        ids.draw = drawer().__next__
+        ids.anonymous = lambda: ids.append_id("", "", ids.draw())
         self._truths: dict[tuple[int, int], Truth] = {}
         self.registry.known[KNOWN] = COMPOSED
         self.stores = MemoryStores(self.loop.time)
@@ -295,7 +297,7 @@ class World:
 
     def close(self) -> None:
         """Ends every task and the loop."""
-        ids.draw = self._draw
+        ids.draw, ids.anonymous = self._drawn
         tasks = [one.task for one in self.attempts] + [one.task for one in self.processes if one.task]
         for task in tasks:
             task.cancel()

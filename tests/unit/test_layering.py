@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 OURS = ("bridge", "streams", "lighthouse")
 
 LEVELS: list[set[str]] = [
-    {"bridge.errors"},
+    {"bridge.errors", "bridge.collector"},
     {"bridge.events", "bridge.decider", "bridge.projection", "bridge.settings", "bridge.times"},
     {"bridge.states", "bridge.cache", "bridge.application"},
     {"bridge.typed"},
