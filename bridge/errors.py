@@ -26,7 +26,12 @@ from __future__ import annotations
 
 
 class LighthouseError(Exception):
-    """Every error that this platform raises on purpose. Its text is a sentence for a person."""
+    """Every error that this platform raises on purpose. Its text is a sentence for a person.
+
+    `position` is how far the history was that said so (an events.Position), for an error that was read from one.
+    """
+
+    position: object = None
 
 
 class BadInput(LighthouseError):

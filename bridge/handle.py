@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -126,10 +126,11 @@ class Handler:
         attempt = self._attempt(stream, context, "append", expected, body)
         async with attempt.space.store.view() as view:  # A1
             known, head = await self._look(attempt, view)
+            position = view.mark.position
         if known is not None:
             return _answer(attempt, known)
         if expected is not None and expected != head.next:
-            await self._foresee(attempt, expected, head.next)  # A2
+            await self._foresee(attempt, expected, head.next, position)  # A2
         return await self._write(attempt, events, expected)
 
     async def execute(self, stream: str, command: Any, context: Context) -> Appended:
@@ -143,14 +144,14 @@ class Handler:
                     return _answer(attempt, known)
                 state = await self._state(view, typed, stream, head)
                 position = view.mark.position
-            events = [typed.plain(event) for event in typed.decider.decide(command, state)]  # A2
+            events = _decided(attempt, typed, command, state, position)  # A2
             if not events:
                 return _nothing(attempt, head.next, position)
             try:
                 return await self._write(attempt, events, head.next)
             except Conflict as lost:
                 last = lost
-        raise Contended(stream, last.expected, last.actual)  # A7
+        raise _read_at(last.position, Contended(stream, last.expected, last.actual))  # A7
 
     async def create(self, category: str, events: Sequence[Event], context: Context) -> Appended:
         """Appends to a stream whose id is drawn here, and answers once the log has it (A7), before it is admitted.
@@ -196,8 +197,12 @@ class Handler:
 
     async def _look(self, attempt: _Attempt, view: View) -> tuple[AppendRow | None, Head]:
         """A1: where the append id was admitted, if it was, and the stream's head. Raises Unavailable, KeyReused."""
-        admitted, head = await attempt.space.read_writable(view, self._rules.limits, attempt.rows)
-        return _admitted(attempt, admitted), Head.unpack(head)
+        try:
+            admitted, head = await attempt.space.read_writable(view, self._rules.limits, attempt.rows)
+            return _admitted(attempt, admitted), Head.unpack(head)
+        except LighthouseError as error:
+            error.position = _position(attempt, view.mark.position)
+            raise
 
     async def _state(self, view: View, typed: Typed, stream: str, head: Head) -> Any:
         """The state at the head: from memory, with what came since, or from the store."""
@@ -215,16 +220,16 @@ class Handler:
             self._states.put(stream, (head.next - 1, state), len(encoded))
         return state
 
-    async def _foresee(self, attempt: _Attempt, expected: int, head: int) -> None:
+    async def _foresee(self, attempt: _Attempt, expected: int, head: int, position: int) -> None:
         """A2: an expected version above the head may be on its way; one that stays away is refused, and unwritten."""
         if expected > head:
-            end = await self._log.end(attempt.space.place.topic, attempt.space.place.partition)
-            admitted, found = await attempt.space.store.read_at(end, attempt.left, attempt.rows)
+            position = await self._log.end(attempt.space.place.topic, attempt.space.place.partition)
+            admitted, found = await attempt.space.store.read_at(position, attempt.left, attempt.rows)
             if _admitted(attempt, admitted) is not None:
                 return
             head = Head.unpack(found).next
         if expected != head:
-            raise Conflict(attempt.stream, expected, head)
+            raise _read_at(_position(attempt, position), Conflict(attempt.stream, expected, head))
 
     async def _write(self, attempt: _Attempt, events: Sequence[Event], expected: int | None) -> Appended:
         value = await self._encode(attempt, events)
@@ -290,7 +295,7 @@ class Handler:
         if delivered is None:
             raise Unknown(f"Kafka did not confirm the append to {attempt.stream}: {_ask_again(attempt)}")
         assert expected is not None, f"{attempt.stream} expected any version, yet was not admitted (R3)"
-        raise Conflict(attempt.stream, expected, Head.unpack(head).next)
+        raise _read_at(_position(attempt, offset), Conflict(attempt.stream, expected, Head.unpack(head).next))
 
     async def _end(self, attempt: _Attempt) -> int:
         place = attempt.space.place
@@ -325,16 +330,36 @@ def branch_of(schema: CategorySchema, event: Event) -> tuple[Branch, Mapping[str
 
 def _answer(attempt: _Attempt, row: AppendRow, fresh: bool = False) -> Appended:
     """A7: the recorded versions; `duplicate` unless this very record was the one admitted."""
-    place = attempt.space.place
-    position = Position(place.topic, place.partition, row.offset + 1)
+    position = _position(attempt, row.offset + 1)
     last = row.first_version + row.count - 1
     return Appended(row.stream, row.first_version, last, position, attempt.append, duplicate=not fresh)
 
 
-def _nothing(attempt: _Attempt, head: int, position: int) -> Appended:
+def _position(attempt: _Attempt, offset: int) -> Position:
     place = attempt.space.place
-    where = Position(place.topic, place.partition, position)
-    return Appended(attempt.stream, head, head - 1, where, attempt.append)
+    return Position(place.topic, place.partition, offset)
+
+
+_Error = TypeVar("_Error", bound=LighthouseError)
+
+
+def _read_at(position: object, error: _Error) -> _Error:
+    """The error, with the position of the history that said so."""
+    error.position = position
+    return error
+
+
+def _decided(attempt: _Attempt, typed: Typed, command: Any, state: Any, position: int) -> list[Event]:
+    """A2: what the decider says. Raises Refused."""
+    try:
+        return [typed.plain(event) for event in typed.decider.decide(command, state)]
+    except LighthouseError as error:
+        error.position = _position(attempt, position)
+        raise
+
+
+def _nothing(attempt: _Attempt, head: int, position: int) -> Appended:
+    return Appended(attempt.stream, head, head - 1, _position(attempt, position), attempt.append)
 
 
 def _ask_again(attempt: _Attempt) -> str:

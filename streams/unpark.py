@@ -23,6 +23,8 @@ from bridge.store.rows import EventRow, Head, ParkedRow, pack_state, times
 from bridge.typed import Typed
 
 SLICE = 2_000
+SLICE_BYTES = 128 * 1024 * 1024
+"""More than any one append takes: a thousand envelopes of 64 KiB, and its 4 MiB."""
 
 Ready = tuple[int, EventRow, Slice]
 """A version, its row as it should be, and its event."""
@@ -87,7 +89,7 @@ async def _base(view: View, schemas: Schemas, typed: Typed | None, stream: str, 
 
 async def _groups(view: View, schemas: Schemas, stream: str, fold: _Fold, span: Range) -> AsyncIterator[list[Ready]]:
     """The appends of a range, decoded; ends, with `fold.stopped` set, at one that still cannot be."""
-    found = _whole(await rows(view, stream, span), span)
+    found = _whole(await rows(view, stream, span, SLICE_BYTES), span)
     place = 0
     while place < len(found):
         version, _ = found[place]
@@ -102,8 +104,8 @@ async def _groups(view: View, schemas: Schemas, stream: str, fold: _Fold, span: 
 
 
 def _whole(found: list[tuple[int, EventRow]], span: Range) -> list[tuple[int, EventRow]]:
-    """The rows without the last append where the limit may have cut it; an append is shorter than a slice."""
-    if len(found) < span.limit:
+    """The rows without the last append where a limit may have cut it; an append is shorter than a slice."""
+    if not found or found[-1][0] + 1 == span.stop:
         return found
     last = found[-1][1].offset
     return [(version, row) for version, row in found if row.offset != last]

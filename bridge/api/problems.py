@@ -14,7 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from bridge import errors
-from bridge.api.answers import encode
+from bridge.api.answers import POSITION, encode
+from bridge.events import Position
 
 log = structlog.get_logger()
 
@@ -86,6 +87,8 @@ async def on_error(request: Request, error: Exception) -> Response:
         return internal(request.scope, error)
     members = {name: getattr(error, attribute) for name, attribute in kind.fields}
     response = problem(request.scope, kind, str(error), **members)
+    if isinstance(position := getattr(error, "position", None), Position):
+        response.headers[POSITION] = request.app.state.front.token(position)
     if isinstance(error, errors.Unavailable):
         response.headers["Retry-After"] = str(max(1, round(error.retry_after)))
     return response

@@ -12,18 +12,19 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Header, Query
 from starlette.responses import Response
 
-from bridge import states
-from bridge.api import answers, cloudevents
-from bridge.api.answers import DiffAnswer, EventsAnswer, StateAnswer, StreamAnswer, answer, one_of
+from bridge import present
+from bridge.api import cloudevents
+from bridge.api.answers import answer, one_of
 from bridge.api.bodies import JSON, MAX_VERSION
 from bridge.api.front import Reading, ReadingOf
 from bridge.api.openapi import documents
 from bridge.errors import Invalid
 from bridge.events import StreamId
 from bridge.history.events import Range
-from bridge.history.reader import NOW, At, Page
+from bridge.history.reader import NOW, At
 from bridge.history.times import ClockName
 from bridge.log.json_values import below, instant
+from bridge.present import DiffAnswer, EventsAnswer, StateAnswer, StreamAnswer
 
 router = APIRouter(prefix="/v1/streams", tags=["streams"])
 
@@ -56,24 +57,13 @@ async def events(
     token = reading.front.token(page.position)
     if cloudevents.BATCH in accept:
         return answer([cloudevents.of_event(event) for event in page.events], token, media_type=cloudevents.BATCH)
-    following = _following(page, limit, backward)
-    return answer(answers.of_page(reading.stream, page, time, following), token)
+    return answer(present.of_page(reading.stream, page, time), token)
 
 
 def _span(from_version: int | None, limit: int, backward: bool) -> Range:
     if backward:
         return Range(0, MAX_VERSION if from_version is None else from_version + 1, limit, True)
     return Range(from_version or 0, MAX_VERSION, limit)
-
-
-def _following(page: Page, limit: int, backward: bool) -> int | None:
-    """Where the next page begins; a page that is not full is the last one."""
-    if len(page.events) < limit:
-        return None
-    last = page.events[-1].version
-    if backward:
-        return last - 1 if last > 0 else None
-    return last + 1 if last + 1 < page.head else None
 
 
 @router.get("/{category}/{id:path}/state", **documents(StateAnswer, *READ_ERRORS))
@@ -90,7 +80,7 @@ async def state(
     if bookmark is not None:
         version = await _marked(reading, bookmark)
     found = await reading.front.platform.history.state(reading.stream, At(version, time, clock))
-    return answer(answers.of_state(found, states.plain(found.state), time), reading.front.token(found.position))
+    return answer(present.of_state(found, time), reading.front.token(found.position))
 
 
 async def _marked(reading: Reading, text: str) -> int:
@@ -114,14 +104,14 @@ async def diff(
     before = _point("from", from_, clock)
     after = NOW if to is None else _point("to", to, clock)
     found = await reading.front.platform.history.diff(reading.stream, before, after, limit)
-    return answer(answers.of_diff(found), reading.front.token(found.position))
+    return answer(present.of_diff(found), reading.front.token(found.position))
 
 
 @router.get("/{category}/{id:path}", **documents(StreamAnswer, *READ_ERRORS))
 async def info(reading: ReadingOf) -> Response:
     """The stream's head, its first and last time, and whether it is parked."""
     found = await reading.front.platform.history.info(reading.stream)
-    return answer(answers.of_stream(found), reading.front.token(found.position))
+    return answer(present.of_stream(found), reading.front.token(found.position))
 
 
 def _time(name: str, text: str | None) -> int | None:

@@ -44,14 +44,15 @@ def events(
     """List a stream's events, one a line (JSON Lines with --json)."""
     span = Range(from_version, LAST, limit, direction is Direction.BACKWARD)
     page = with_platform(lambda platform: _events(platform, stream, span, _at(as_of, clock)))
-    shown = [present.event(event) for event in page.events]
+    shown = [present.of_event(event) for event in page.events]
     if json:
         for one in shown:
             write_json(one)
         return
     columns = ("version", "type", "event_time", "actor")
-    write_table((*columns, "data"), ([*(one[name] for name in columns), _short(one["data"])] for one in shown))
-    err.print(f"[dim]{len(shown)} of {page.head} events of {stream}[/dim]")
+    write_table((*columns, "data"), ([*(getattr(one, name) for name in columns), _short(one.data)] for one in shown))
+    rest = f"; go on at version {page.next}" if page.next is not None else ""
+    err.print(f"[dim]{len(shown)} of {page.head} events of {stream}{rest}[/dim]")
 
 
 async def _events(platform: Platform, stream: str, span: Range, at: At) -> Page:
@@ -90,11 +91,11 @@ def state(
 
 def _show_state(found: StateAt, at: At, lines: Iterable[str] | None, json: bool) -> None:
     if json:
-        write_json(present.state(found, at.time))
+        write_json(present.of_state(found, at.time))
         return
     err.print(f"[dim]{found.stream} after version {found.version}{', final' if found.final else ''}[/dim]")
     if lines is None:
-        out.print_json(data=present.state(found, at.time)["state"])
+        out.print_json(data=present.of_state(found, at.time).state)
         return
     for line in lines:
         typer.echo(line)
@@ -126,7 +127,7 @@ def diff(
 
     found = with_platform(work)
     if json:
-        write_json(present.diff(found))
+        write_json(present.of_diff(found))
         return
     err.print(f"[dim]{stream} from version {found.before} to {found.after}: {len(found.events)} events[/dim]")
     for step in found.patch:

@@ -14,6 +14,8 @@ from bridge.store.contract import View
 from bridge.store.rows import EventRow, Head, ParkedRow
 
 PAGE = 1000
+PAGE_BYTES = 16 * 1024 * 1024
+"""Bytes of the rows that are read at once, whatever their number: an event may have 4 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,8 @@ async def parked_at(view: View, stream: str) -> ParkedRow | None:
     return ParkedRow.unpack(raw) if raw is not None else None
 
 
-async def rows(view: View, stream: str, span: Range) -> list[tuple[int, EventRow]]:
-    """The undecoded rows of a range, each with its version."""
+async def rows(view: View, stream: str, span: Range, most_bytes: int = PAGE_BYTES) -> list[tuple[int, EventRow]]:
+    """The undecoded rows of a range, each with its version; fewer than there are where they grow too large."""
     prefix = keys.events(stream)
     found = await view.scan(
         prefix,
@@ -54,12 +56,16 @@ async def rows(view: View, stream: str, span: Range) -> list[tuple[int, EventRow
         stop=keys.event(stream, span.stop),
         reverse=span.backward,
         limit=span.limit,
+        most_bytes=most_bytes,
     )
     return [(int.from_bytes(key[-8:], "big"), EventRow.unpack(value)) for key, value in found]
 
 
 async def read(view: View, schemas: Schemas, stream: str, partition: int, span: Range) -> list[RecordedEvent]:
-    """The events of a range. Raises Parked at an event that cannot be decoded, Unavailable without a registry."""
+    """The events of a range, as `rows` bounds them.
+
+    Raises Parked at an event that cannot be decoded, Unavailable without a registry.
+    """
     out = []
     for version, row in await rows(view, stream, span):
         out.append(recorded(stream, partition, version, row, await decoded(schemas, stream, version, row)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import jsonpatch
 
 from bridge import states
-from bridge.errors import Invalid, NotFound
+from bridge.errors import Invalid, LighthouseError, NotFound
 from bridge.events import Position, RecordedEvent, StreamId
 from bridge.history.events import Range, existing, parked_at, read
 from bridge.history.state import parked, state_at
@@ -59,10 +59,14 @@ class StateAt:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Events of a stream, and whether the time they were asked as of has become final."""
+    """Events of a stream, and whether the time they were asked as of has become final.
+
+    `next` is the version at which the rest of the range begins, None where this is all of it.
+    """
 
     events: list[RecordedEvent]
     head: int
+    next: int | None
     final: bool
     position: Position
 
@@ -105,13 +109,16 @@ class History:
             return StateAt(stream, version, final, state, _where(space, view))
 
     async def events(self, stream: str, span: Range, at: At = NOW) -> Page:
-        """The events of a range, none later than the point. Raises NotFound, Invalid, Parked, Unavailable."""
+        """The events of a range, none later than the point: as many as its limit and 16 MiB of memory let.
+
+        Raises NotFound, Invalid, Parked, Unavailable.
+        """
         async with self._view(stream) as (space, view):
             head = await existing(view, stream)
             version, final = await self._resolve(space, view, stream, at)
             wanted = Range(span.start, min(span.stop, version + 1), span.limit, span.backward)
             found = await read(view, self._schemas, stream, space.place.partition, wanted)
-            return Page(found, head.next, final, _where(space, view))
+            return Page(found, head.next, _following(found, wanted), final, _where(space, view))
 
     async def diff(self, stream: str, before: At, after: At, limit: int = 1000) -> Diff:
         """What changed between two points, and at most `limit` of the events between. Raises as `state` does."""
@@ -143,8 +150,12 @@ class History:
         StreamId.parse(stream)
         space = self._spaces.of(stream)
         async with space.store.view() as view:
-            await space.check_readable(view)
-            yield space, view
+            try:
+                await space.check_readable(view)
+                yield space, view
+            except LighthouseError as error:
+                error.position = _where(space, view)
+                raise
 
     async def _resolve(self, space: Space, view: View, stream: str, at: At) -> tuple[int, bool]:
         """(version, final) of a point. A time that is not final yet asks for a tick, so that it soon will be."""
@@ -178,3 +189,13 @@ class History:
 
 def _where(space: Space, view: View) -> Position:
     return Position(space.place.topic, space.place.partition, view.mark.position)
+
+
+def _following(found: Sequence[RecordedEvent], span: Range) -> int | None:
+    """Where the rest of a range begins, None where there is no rest."""
+    if not found:
+        return None
+    last = found[-1].version
+    if span.backward:
+        return last - 1 if last > span.start else None
+    return last + 1 if last + 1 < span.stop else None

@@ -73,10 +73,12 @@ class View(Protocol):
         stop: bytes | None = None,
         reverse: bool = False,
         limit: int = 1000,
+        most_bytes: int | None = None,
     ) -> list[Row]:
         """At most `limit` rows whose keys have the prefix and lie in [start, stop), ascending or descending.
 
-        `start` and `stop` are whole keys, not suffixes; None stands for the end of the prefix's range.
+        `start` and `stop` are whole keys, not suffixes; None stands for the end of the prefix's range. `most_bytes`
+        bounds what the values have together; a first row that is larger is answered alone.
         """
 
 

@@ -10,7 +10,7 @@ import asyncio
 import math
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice, takewhile
 from pathlib import Path
 from struct import Struct
@@ -26,7 +26,7 @@ from bridge.store.contract import UNOWNED, Mark, Row, Writes
 from bridge.store.lmdb_env import Environment
 from bridge.store.machine import boot_clock, boot_id
 from bridge.store.poller import Poller, Reached, Waiters, not_reached
-from bridge.store.ranges import bounds, sorted_rows
+from bridge.store.ranges import bounds, sorted_rows, within
 from bridge.store.writer_lock import WriterLock
 
 MARK_KEY = b"\0mark"
@@ -109,11 +109,12 @@ class LmdbView:
         stop: bytes | None = None,
         reverse: bool = False,
         limit: int = 1000,
+        most_bytes: int | None = None,
     ) -> list[Row]:
         """See the contract."""
         low, high = bounds(prefix, start, stop)
         walk = _descend if reverse else _ascend
-        return self._explained(lambda txn: walk(txn.cursor(), low, high, limit))
+        return self._explained(lambda txn: within(walk(txn.cursor(), low, high, limit), most_bytes))
 
     def _explained(self, read: Callable[[Txn], T]) -> T:
         try:
@@ -364,15 +365,15 @@ def _read_beat_age(txn: Txn) -> float:
     return max(0.0, (boot_clock() - stamp) / 1e9) if boot == boot_id().bytes else math.inf
 
 
-def _ascend(cursor: lmdb.Cursor[bytes], low: bytes, high: bytes | None, limit: int) -> list[Row]:
+def _ascend(cursor: lmdb.Cursor[bytes], low: bytes, high: bytes | None, limit: int) -> Iterable[Row]:
     if limit <= 0 or not cursor.set_range(low):
         return []
     rows = islice(cursor.iternext(), limit)
-    return list(rows) if high is None else list(takewhile(lambda row: row[0] < high, rows))
+    return rows if high is None else takewhile(lambda row: row[0] < high, rows)
 
 
-def _descend(cursor: lmdb.Cursor[bytes], low: bytes, high: bytes | None, limit: int) -> list[Row]:
+def _descend(cursor: lmdb.Cursor[bytes], low: bytes, high: bytes | None, limit: int) -> Iterable[Row]:
     found = cursor.prev() if high is not None and cursor.set_range(high) else cursor.last()
     if limit <= 0 or not found:
         return []
-    return list(takewhile(lambda row: row[0] >= low, islice(cursor.iterprev(), limit)))
+    return takewhile(lambda row: row[0] >= low, islice(cursor.iterprev(), limit))

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from bridge.errors import Fenced, LighthouseError
 from bridge.store.contract import UNOWNED, Mark, Row, Writes
 from bridge.store.poller import Reached, Waiters, not_reached
-from bridge.store.ranges import bounds, sorted_rows
+from bridge.store.ranges import bounds, sorted_rows, within
 
 Clock = Callable[[], float]
 
@@ -69,12 +69,14 @@ class MemoryView:
         stop: bytes | None = None,
         reverse: bool = False,
         limit: int = 1000,
+        most_bytes: int | None = None,
     ) -> list[Row]:
         """See the contract."""
         keys, rows = self._state.keys, self._state.rows
         low, high = bounds(prefix, start, stop)
         found = keys[bisect_left(keys, low) : len(keys) if high is None else bisect_left(keys, high)]
-        return [(key, rows[key]) for key in islice(reversed(found) if reverse else found, max(limit, 0))]
+        ordered = islice(reversed(found) if reverse else found, max(limit, 0))
+        return within(((key, rows[key]) for key in ordered), most_bytes)
 
 
 class MemoryStore:

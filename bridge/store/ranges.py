@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bridge.errors import LighthouseError
-from bridge.store.contract import Writes
+from bridge.store.contract import Row, Writes
 from bridge.store.keys import after
 
 LONGEST_KEY = 511
@@ -17,6 +17,19 @@ def bounds(prefix: bytes, start: bytes | None, stop: bytes | None) -> tuple[byte
     low = max(prefix, start or b"", FIRST_KEY)
     ends = [end for end in (after(prefix), stop) if end is not None]
     return low, min(ends, default=None)
+
+
+def within(rows: Iterable[Row], most_bytes: int | None) -> list[Row]:
+    """The first of the rows whose values have at most so many bytes together, one at least if there is one."""
+    if most_bytes is None:
+        return list(rows)
+    found: list[Row] = []
+    for row in rows:
+        most_bytes -= len(row[1])
+        if found and most_bytes < 0:
+            break
+        found.append(row)
+    return found
 
 
 def sorted_rows(writes: Writes) -> list[tuple[bytes, bytes]]:

@@ -83,6 +83,18 @@ class StoreContract:
         await store.commit(mark, 1, writes)
         assert await rows_of(store) == {b"a": b"1", b"b": b"2"}
 
+    async def test_a_scan_is_bounded_by_what_its_values_take(self, store: Store) -> None:
+        rows = [(b"a", b"123"), (b"b", b""), (b"c", b"12345"), (b"d", b"1")]
+        await store.commit(await store.own(), 0, puts(*rows))
+        async with store.view() as view:
+            assert await view.scan(b"", most_bytes=9) == rows
+            assert await view.scan(b"", most_bytes=8) == rows[:3]
+            assert await view.scan(b"", most_bytes=7) == rows[:2]
+            assert await view.scan(b"", most_bytes=0) == rows[:1]
+            assert await view.scan(b"", reverse=True, most_bytes=5) == rows[:2:-1]
+            assert await view.scan(b"", limit=1, most_bytes=9) == rows[:1]
+            assert await view.scan(b"x", most_bytes=9) == []
+
     async def test_the_position_may_stay_where_it_is(self, store: Store) -> None:
         mark = await store.commit(await store.own(), 4, Writes())
         assert await store.commit(mark, 4, Writes()) == Mark(1, 2, 4)

@@ -167,3 +167,33 @@ async def test_one_of_three_brokers_is_killed(stage_of_three: Stage, three: Loca
             await writers.progress(5, 60)
         await writers.finish()
         report(await checker.check())
+
+
+async def test_nothing_is_acknowledged_below_the_minimum_of_replicas(
+    stage_of_three: Stage, three: LocalKafka, report: Report
+) -> None:
+    """I8: with two of three brokers gone there is no second replica, and nobody is told that an append succeeded."""
+    async with (
+        playing(stage_of_three) as (platform, checker),
+        writing(platform.handler, checker.journal) as writers,
+    ):
+        journal = checker.journal
+        await writers.progress(5, 30)
+        for node in (2, 3):
+            await asyncio.to_thread(three.kill, node)
+        gone = time.monotonic()
+        journal.fault("kill -9 of two of three brokers")
+        assert [broker.child.exit_code for broker in three.brokers] == [None, -9, -9]
+
+        def since() -> list[Outcome]:
+            return [attempt.outcome for attempt in journal.attempts if attempt.began > gone]
+
+        await journal.until(lambda _: len(since()) > 50, 60, "fifty answers without a second replica")
+        assert Outcome.ACKNOWLEDGED not in since()
+        for node in (2, 3):
+            await asyncio.to_thread(three.restart, node)
+        journal.fault("they are back")
+        await owned(platform, 60)
+        await writers.progress(5, 60)
+        await writers.finish()
+        report(await checker.check())

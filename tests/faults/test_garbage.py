@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
 from bridge.errors import Parked
 from bridge.events import Envelope
@@ -23,7 +23,7 @@ from bridge.log.ids import append_id
 from bridge.log.record import headers_of
 from bridge.wiring import Platform
 from tests.faults.conftest import Report
-from tests.faults.harness import Stage, owned, playing, soon
+from tests.faults.harness import Stage, eventually, owned, playing, soon
 from tests.faults.journal import Outcome, Request
 from tests.faults.writers import at, commit, writing
 
@@ -84,11 +84,23 @@ class Foreigner:
             value,
             key,
             partition,
-            lambda error, message: self._offsets.append(-1 if error else message.offset() or 0),
+            self._written,
             headers=headers,
         )
         assert self._kafka.flush(20) == 0
         return self._offsets[-1]
+
+    def flood(self, partition: int, count: int) -> set[str]:
+        """Writes so many records without headers; answers the keys that their dead letters must have."""
+        before = len(self._offsets)
+        for number in range(count):
+            self._kafka.produce(self._topic, b"garbage", b"%d" % number, partition, self._written)
+            self._kafka.poll(0)
+        assert self._kafka.flush(20) == 0
+        return {f"{self._topic}/{partition}/{offset}" for offset in self._offsets[before:]}
+
+    def _written(self, error: KafkaError | None, message: Message) -> None:
+        self._offsets.append(-1 if error else message.offset() or 0)
 
 
 def dead_letters(stage: Stage, wanted: int) -> Iterator[tuple[str, str]]:
@@ -125,6 +137,36 @@ async def test_what_is_no_append_is_dead_lettered_with_its_reason(stage: Stage, 
         assert isinstance(run["void"], dict)
         assert run["void"]["malformed"] == len(GARBAGE)
         report(run)
+
+
+FLOOD = 20_000
+
+
+async def test_a_killed_reactor_misses_no_dead_letter(stage: Stage) -> None:
+    """Killed with some of them copied, it copies the others when it is back; a repeat has the same key."""
+    async with playing(stage, 1):
+        wanted = Foreigner(stage).flood(0, FLOOD)
+        first = stage.reactors()
+        await eventually(lambda: letters_written(stage) > 0, 30, "a first dead letter")
+        first.kill()
+        copied = letters_written(stage)
+        assert 0 < copied < FLOOD, "the reactor was to be killed at work"
+        stage.reactors()
+        await eventually(lambda: letters_written(stage) >= FLOOD, 60, "a letter for each")
+        found: set[str] = set()
+        for key, reason in dead_letters(stage, letters_written(stage)):
+            assert "lh_format" in reason
+            found.add(key)
+            if found == wanted:
+                break
+        assert found == wanted
+
+
+def letters_written(stage: Stage) -> int:
+    """How many records the dead-letter topic has."""
+    with closing(Consumer({"bootstrap.servers": stage.settings.kafka_bootstrap, "group.id": "test"})) as consumer:
+        topic = TopicPartition(f"{stage.settings.topic_prefix}.dead-letters", 0)
+        return int(consumer.get_watermark_offsets(topic, timeout=10)[1])
 
 
 def value_of(schema: CategorySchema, texts: list[str]) -> bytes:

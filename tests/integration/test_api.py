@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from tests.client import SHA, Api, append, command, commit, post, problem, raw
@@ -67,6 +68,33 @@ def test_a_wrong_version_is_a_conflict_that_names_the_head(api: Api, stream: str
     for expected in (0, 7):
         found = problem(append(api, stream, expected), 409, "conflict")
         assert (found["stream"], found["expected_version"], found["actual_version"]) == (stream, expected, 1)
+
+
+def test_a_refusal_names_the_position_that_it_was_read_at(api: Api, stream: str) -> None:
+    """Whoever reads again from that position sees what the refusal was about."""
+    written = append(api, stream, 0, idempotency_key="k")
+    refused = [
+        append(api, stream, 0),
+        append(api, stream, 7),
+        append(api, stream, None, commit("b"), idempotency_key="k"),
+        command(api, stream, "DeleteFile", {"path": "a"}),
+        api.get(f"/v1/streams/{stream}/state?version=9"),
+        api.get(f"/v1/streams/{stream}x"),
+    ]
+    assert [answer.status_code for answer in refused] == [409, 409, 422, 409, 404, 404]
+    for answer in refused[:-1]:
+        assert offset_of(answer) >= offset_of(written)
+        headers = {"Lighthouse-At-Least": answer.headers["lighthouse-position"]}
+        assert api.get(f"/v1/streams/{stream}", headers=headers).json()["head"] == 1
+    assert offset_of(refused[-1]) >= 0
+
+
+def offset_of(answer: httpx.Response) -> int:
+    """The one offset in an answer's position."""
+    token = answer.headers["lighthouse-position"]
+    told: dict[str, dict[int, int]] = msgspec.msgpack.decode(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+    ((offset,),) = (positions.values() for positions in told.values())
+    return offset
 
 
 def test_any_version_needs_a_key(api: Api, stream: str) -> None:

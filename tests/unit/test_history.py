@@ -67,6 +67,32 @@ def test_events_carry_all_that_was_written(history: History) -> None:
 
 
 @pytest.mark.parametrize(
+    ("span", "following"),
+    [
+        (ALL, None),
+        (Range(0, 1000, 3), None),
+        (Range(0, 1000, 2), 2),
+        (Range(0, 2, 2), None),
+        (Range(0, 1000, 2, True), 0),
+        (Range(1, 1000, 2, True), None),
+        (Range(3, 1000), None),
+    ],
+)
+def test_a_page_tells_where_the_rest_begins(history: History, span: Range, following: int | None) -> None:
+    assert now(history.events(A, span)).next == following
+
+
+def test_a_page_of_large_events_ends_early_and_says_so(loop: VirtualLoop) -> None:
+    large = [Draft(events=[deposit(number, "m" * 3_900_000)]) for number in range(6)]
+    history = Bench().take_all(records(numbered(large))).history(loop)
+    page = now(history.events(A, ALL))
+    assert ([one.version for one in page.events], page.next) == ([0, 1, 2, 3], 4)
+    page = now(history.events(A, Range(4, 1000)))
+    assert ([one.version for one in page.events], page.next) == ([4, 5], None)
+    assert now(history.state(A)).state.balance == 15
+
+
+@pytest.mark.parametrize(
     ("span", "versions"),
     [
         (Range(1, 1000), [1, 2]),
