@@ -190,8 +190,7 @@ async def test_nothing_is_acknowledged_below_the_minimum_of_replicas(
 
         await journal.until(lambda _: len(since()) > 50, 60, "fifty answers without a second replica")
         assert Outcome.ACKNOWLEDGED not in since()
-        for node in (2, 3):
-            await asyncio.to_thread(three.restart, node)
+        await asyncio.gather(*(asyncio.to_thread(three.restart, node) for node in (2, 3)))
         journal.fault("they are back")
         await owned(platform, 60)
         await writers.progress(5, 60)
