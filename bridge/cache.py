@@ -39,10 +39,13 @@ class StateCache:
         if stream in self._kept:
             self._kept[stream] = (folded, self._kept[stream][1])
 
-    def put_all(self, states: Mapping[str, tuple[Folded, int]]) -> None:
-        """Keeps the states of a batch."""
+    def put_all(self, states: Mapping[str, tuple[Folded, int | None]]) -> None:
+        """Keeps the states of a batch; without a size where it is as it was."""
         for stream, (folded, size) in states.items():
-            self.put(stream, folded, size)
+            if size is None:
+                self.renew(stream, folded)
+            else:
+                self.put(stream, folded, size)
 
     def drop(self, stream: str) -> None:
         """Forgets a stream."""

@@ -24,7 +24,7 @@ from bridge.errors import (
     Unknown,
 )
 from bridge.events import MAX_BYTES, MAX_EVENTS, Appended, Envelope, Event, Position, StreamId
-from bridge.history.state import latest, refold
+from bridge.history.state import latest, refold, stored_size
 from bridge.log import ids
 from bridge.log.avro import Branch, CategorySchema, encode
 from bridge.log.producer import Delivered, Outgoing, Producer
@@ -215,9 +215,9 @@ class Handler:
 
     async def _stored(self, view: View, typed: Typed, stream: str, head: Head) -> Any:
         state = await latest(view, self._log.schemas, typed, stream, head)
-        encoded = await view.get(keys.state(typed.version, stream))
-        if encoded is not None:
-            self._states.put(stream, (head.next - 1, state), len(encoded))
+        size = await stored_size(view, typed, stream, head)
+        if size is not None:
+            self._states.put(stream, (head.next - 1, state), size)
         return state
 
     async def _foresee(self, attempt: _Attempt, expected: int, head: int, position: int) -> None:

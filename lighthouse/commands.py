@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json as jsonlib
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, cast
 
 import typer
+import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
@@ -42,7 +42,7 @@ def import_git_command(
 ) -> None:
     """Import a git repository's first-parent history into project/NAME; again, to import what is new."""
     with _sentences():
-        imported = asyncio.run(_import(path, name))
+        imported = uvloop.run(_import(path, name))
         typer.echo(jsonlib.dumps(asdict(imported)) if json else summary(imported))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bridge.errors import Undecodable
-from bridge.history.state import EVERY, Folded
+from bridge.history.state import EVERY, LARGE, Folded
 from bridge.log.admission import Verdict, judge
 from bridge.log.avro import Decoded, Slice
 from bridge.log.record import AppendRecord, Malformed, Parsed, Record
@@ -61,7 +61,7 @@ class After:
     last: Last | None = None
     clock: Clock = field(default_factory=Clock)
     verdicts: dict[Verdict, int] = field(default_factory=dict)
-    states: dict[str, tuple[Folded, int]] = field(default_factory=dict)
+    states: dict[str, tuple[Folded, int | None]] = field(default_factory=dict)
     parked: dict[str, ParkedRow] = field(default_factory=dict)
 
 
@@ -84,10 +84,12 @@ class _Stream:
         "failing",
         "first",
         "fold",
+        "large",
         "last",
         "name",
         "next",
         "parked",
+        "size",
     )
 
     def __init__(self, name: str, before: Before) -> None:
@@ -98,12 +100,14 @@ class _Stream:
         self.parked = name in before.stuck
         self.failing = before.failing.get(name)
         self.fold = before.states.get(name)
+        self.large = head.large
+        self.size: int | None = None
         self.evolved: int | None = None
         self.changed = False
 
     def head(self) -> Head:
         """Its head's row."""
-        return Head(self.next, self.first, self.last, self.event_time, self.parked)
+        return Head(self.next, self.first, self.last, self.event_time, self.parked, self.large)
 
 
 class _Batch:
@@ -197,7 +201,9 @@ class _Batch:
             try:
                 state = typed.evolve(state, event.branch.type, event.data)
                 if (version + 1) % EVERY == 0:
-                    self._puts[keys.snapshot(typed.version, name, version)] = pack_state(version, typed.encode(state))
+                    encoded = typed.encode(state)
+                    self._puts[keys.snapshot(typed.version, name, version)] = pack_state(version, encoded)
+                    stream.size, stream.large = len(encoded), len(encoded) > LARGE
             except Exception as error:  # the application's code: whatever it raises parks the stream (P4)
                 why = ParkedRow(version, f"{type(error).__name__}: {error}", traceback.format_exc())
                 self._park(name, stream, why)
@@ -231,17 +237,25 @@ class _Batch:
         return after
 
     def _keep_state(self, name: str, stream: _Stream, first: int) -> None:
-        """Writes the state; one that cannot be encoded parks the stream before the batch's first event, `first`."""
+        """Writes the state; one that cannot be encoded parks the stream before the batch's first event, `first`.
+
+        A large state is in its snapshots only.
+        """
         assert self._typed is not None
         assert stream.fold is not None
         version, state = stream.fold
+        row = keys.state(self._typed.version, name)
+        if stream.large:
+            self._after.writes.delete(row)
+            self._after.states[name] = (stream.fold, stream.size)
+            return
         try:
             encoded = self._typed.encode(state)
         except Exception as error:  # the application's state, which msgspec does not know
             stream.parked = False
             self._park(name, stream, ParkedRow(first, f"{type(error).__name__}: {error}", traceback.format_exc()))
             return
-        self._puts[keys.state(self._typed.version, name)] = pack_state(version, encoded)
+        self._puts[row] = pack_state(version, encoded)
         self._after.states[name] = (stream.fold, len(encoded))
 
 

@@ -13,7 +13,7 @@ import structlog
 
 from bridge.cache import StateCache
 from bridge.errors import Fenced, ForeignLog, Parked, SchemaError, Unavailable, Undecodable
-from bridge.history.state import Folded, state_at
+from bridge.history.state import Folded, state_at, stored_size
 from bridge.log.avro import Decoded, decode
 from bridge.log.record import AppendRecord, Parsed, Place, Record, parse
 from bridge.log.registry import RegistryAway
@@ -175,7 +175,10 @@ class Owner:
         cached = self._code.states.get(stream)
         if cached is not None and cached[0] == head.next - 1:
             return cached
-        return head.next - 1, await state_at(view, self._code.schemas, typed, stream, head.next - 1)
+        folded = head.next - 1, await state_at(view, self._code.schemas, typed, stream, head.next - 1)
+        if head.large and (size := await stored_size(view, typed, stream, head)) is not None:
+            self._code.states.put(stream, folded, size)
+        return folded
 
     def _decoder(self, unknown: dict[int, SchemaError]) -> Decode:
         schemas = self._code.schemas

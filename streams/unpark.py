@@ -14,12 +14,12 @@ from msgspec.structs import replace
 
 from bridge.errors import Parked, SchemaError, Undecodable
 from bridge.history.events import Range, head_of, parked_at, rows
-from bridge.history.state import EVERY, state_at
+from bridge.history.state import EVERY, LARGE, state_at
 from bridge.log.avro import Slice, decode, read_envelope, read_event
 from bridge.log.schemas import Schemas
 from bridge.store import keys
 from bridge.store.contract import View, Writes
-from bridge.store.rows import EventRow, Head, ParkedRow, pack_state, times
+from bridge.store.rows import EventRow, Head, ParkedRow, pack_state, times, unpack_state
 from bridge.typed import Typed
 
 SLICE = 2_000
@@ -32,11 +32,15 @@ Ready = tuple[int, EventRow, Slice]
 
 @dataclass(slots=True)
 class _Fold:
-    """What a slice has reached: event time so far, state, and the row of the error that stops it."""
+    """What a slice has reached: event time so far, state, and the row of the error that stops it.
+
+    `large` is whether the last snapshot is, as in the stream's head.
+    """
 
     event_time: int
     state: Any
     version: int
+    large: bool = False
     stopped: ParkedRow | None = None
 
 
@@ -62,10 +66,12 @@ async def unpark(view: View, schemas: Schemas, typed: Typed | None, stream: str)
     if fold.version < why.version and fold.stopped and fold.stopped.error == why.error:
         return None
     try:
-        state = typed.encode(fold.state) if typed is not None else b""
+        state = typed.encode(fold.state) if typed is not None and not fold.large else b""
     except Exception as error:  # the application's state, which msgspec does not know
         return _stays(stream, why, ParkedRow(why.version, f"{type(error).__name__}: {error}", traceback.format_exc()))
-    if typed is not None and fold.version >= 0:
+    if typed is not None and fold.large:
+        writes.delete(keys.state(typed.version, stream))
+    elif typed is not None and fold.version >= 0:
         writes.put(keys.state(typed.version, stream), pack_state(fold.version, state))
     return _finish(writes, stream, head, fold)
 
@@ -81,10 +87,15 @@ async def _base(view: View, schemas: Schemas, typed: Typed | None, stream: str, 
     """The fold right before the version at which the stream is parked."""
     before = await view.get(keys.event(stream, version - 1)) if version else None
     event_time = times(before)[1] if before is not None else 0
-    state: Any = None
-    if typed is not None:
-        state = await state_at(view, schemas, typed, stream, version - 1) if version else typed.decider.initial
-    return _Fold(event_time, state, version - 1)
+    if typed is None:
+        return _Fold(event_time, None, version - 1)
+    state = await state_at(view, schemas, typed, stream, version - 1) if version else typed.decider.initial
+    last = (
+        await view.get(keys.snapshot(typed.version, stream, version - version % EVERY - 1))
+        if version >= EVERY
+        else None
+    )
+    return _Fold(event_time, state, version - 1, last is not None and len(unpack_state(last)[1]) > LARGE)
 
 
 async def _groups(view: View, schemas: Schemas, stream: str, fold: _Fold, span: Range) -> AsyncIterator[list[Ready]]:
@@ -146,7 +157,9 @@ def _evolve(writes: Writes, typed: Typed, stream: str, fold: _Fold, ready: tuple
     try:
         state = typed.evolve(fold.state, event.branch.type, event.data)
         if (version + 1) % EVERY == 0:
-            writes.put(keys.snapshot(typed.version, stream, version), pack_state(version, typed.encode(state)))
+            encoded = typed.encode(state)
+            writes.put(keys.snapshot(typed.version, stream, version), pack_state(version, encoded))
+            fold.large = len(encoded) > LARGE
     except Exception as error:  # the application's code: whatever it raises keeps the stream parked
         fold.stopped = ParkedRow(version, f"{type(error).__name__}: {error}", traceback.format_exc())
         return
@@ -157,7 +170,8 @@ def _finish(writes: Writes, stream: str, head: Head, fold: _Fold) -> Writes:
     free = fold.stopped is None and fold.version == head.next - 1
     if free:
         writes.delete(keys.parked(stream))
-        writes.put(keys.head(stream), replace(head, parked=False, event_time=fold.event_time).pack())
+        free_head = replace(head, parked=False, event_time=fold.event_time, large=fold.large)
+        writes.put(keys.head(stream), free_head.pack())
     else:
         why = fold.stopped or ParkedRow(fold.version + 1, "being folded again")
         writes.put(keys.parked(stream), why.pack())

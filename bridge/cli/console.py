@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 import typer
+import uvloop
 from rich.console import Console
 from rich.table import Table
 
@@ -50,7 +50,7 @@ def with_platform(work: Callable[[Platform], Awaitable[T]], settings: Settings |
         async with open_platform(settings or Settings()) as platform:
             return await work(platform)
 
-    return asyncio.run(run())
+    return uvloop.run(run())
 
 
 def with_base(work: Callable[[Base], Awaitable[T]]) -> T:
@@ -60,4 +60,4 @@ def with_base(work: Callable[[Base], Awaitable[T]]) -> T:
         async with open_base(Settings()) as base:
             return await work(base)
 
-    return asyncio.run(run())
+    return uvloop.run(run())

@@ -15,6 +15,13 @@ from bridge.typed import Typed
 EVERY = 100
 """A snapshot holds the state after versions 99, 199, … : a read folds at most 99 events behind it."""
 
+LARGE = 64 * 1024
+"""Bytes of an encoded snapshot from which on the state is written every 100 versions only.
+
+To write a state of a megabyte with each batch would make one append as slow as a hundred. The rule asks the last
+snapshot, which is a function of the events alone, so that a rebuild in other batches comes to the same rows (I4).
+"""
+
 Folded = tuple[int, Any]
 """A version and the state after its event; version -1 is the initial state."""
 
@@ -30,6 +37,15 @@ async def latest(view: View, schemas: Schemas, typed: Typed, stream: str, head: 
     if head.parked:
         raise await parked(view, stream)
     return await state_at(view, schemas, typed, stream, head.next - 1) if head.next else typed.decider.initial
+
+
+async def stored_size(view: View, typed: Typed, stream: str, head: Head) -> int | None:
+    """Bytes of the state stored at the head, or of the last snapshot of a large one; None where there is none."""
+    row = keys.state(typed.version, stream)
+    if head.large:
+        row = keys.snapshot(typed.version, stream, head.next - head.next % EVERY - 1)
+    raw = await view.get(row)
+    return len(raw) if raw is not None else None
 
 
 async def parked(view: View, stream: str) -> Parked:

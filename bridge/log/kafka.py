@@ -27,7 +27,7 @@ def producer(settings: Settings) -> Config:
     return common(settings, "lighthouse-producer") | {
         "acks": "all",
         "enable.idempotence": True,
-        "linger.ms": 0.5,
+        "linger.ms": 0.05,  # 0.5 costs a lone writer 1.2 ms; under load the records are gathered before (Producer)
         "message.timeout.ms": int(settings.deadline * 600),
         "queue.buffering.max.messages": 100_000,
         "queue.buffering.max.kbytes": 262_144,

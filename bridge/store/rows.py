@@ -17,25 +17,29 @@ _TIMES = Struct(">11xqq")
 
 
 class Head(msgspec.Struct, frozen=True):
-    """A stream: the version its next event gets, first and last effective time, the running maximum of event time."""
+    """A stream: the version its next event gets, first and last effective time, the running maximum of event time.
+
+    `large` says that its last snapshot was large, so that its state is not written with each batch (P4).
+    """
 
     next: int = 0
     first: int = 0
     last: int = 0
     event_time: int = 0
     parked: bool = False
+    large: bool = False
 
     def pack(self) -> bytes:
         """The row's value."""
-        return _HEAD.pack(self.next, self.first, self.last, self.event_time, self.parked)
+        return _HEAD.pack(self.next, self.first, self.last, self.event_time, self.parked | self.large << 1)
 
     @classmethod
     def unpack(cls, raw: bytes | None) -> Head:
         """The head in a row; a stream without one is at version 0."""
         if raw is None:
             return EMPTY
-        following, first, last, event_time, parked = _HEAD.unpack(raw)
-        return cls(following, first, last, event_time, bool(parked))
+        following, first, last, event_time, flags = _HEAD.unpack(raw)
+        return cls(following, first, last, event_time, bool(flags & 1), bool(flags & 2))
 
 
 EMPTY = Head()

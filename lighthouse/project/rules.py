@@ -186,7 +186,7 @@ def _exists(project: Project, *paths: str) -> None:
 
 
 def _free(files: Map[str, File], paths: Iterable[str]) -> None:
-    """`files` are those that stay, `paths` those that come; reads all that stay, about 0.1 µs a file."""
+    """`files` are those that stay, `paths` those that come; reads all that stay, about 0.05 µs a file."""
     for problem in _collisions(files, set(paths)):
         raise Refused("P3", problem)
 
@@ -198,7 +198,7 @@ def _collisions(files: Map[str, File], coming: set[str]) -> Iterator[str]:
             if above in files or above in coming:
                 yield f"{path!r} cannot lie below {above!r}, which is a file"
     if coming:
-        yield from (f"{path!r} exists already, as a directory" for path in coming & directories(files))
+        yield from (f"{path!r} exists already, as a directory" for path in directories(coming, files))
 
 
 def _follows(commit: RecordCommit, project: Project) -> None:

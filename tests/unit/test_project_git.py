@@ -44,7 +44,10 @@ def test_only_what_must_be_is_escaped() -> None:
 
 def test_directories_are_all_that_lie_above() -> None:
     assert list(ancestors("a/b/c/d")) == ["a/b/c", "a/b", "a"]
-    assert directories(["a/b/c", "x", "a/d"]) - {""} == {"a/b", "a"}
+    files = ["a/b/c", "x", "a/d", "öl/ö"]
+    asked = ["a", "a/b", "a/b/c", "b", "x", "a/d", "öl", "l", ""]
+    assert directories(asked, files) == ["a", "a/b", "öl"]
+    assert directories(["a"], []) == []
 
 
 def entry(path: str, status: str = "A", source: str = "", mode: str = "100644") -> Entry:
