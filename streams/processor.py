@@ -123,7 +123,7 @@ class Processor:
         except ForeignLog as error:
             log.error("partition stopped", partition=place.space, error=str(error))
             return None
-        except LighthouseError as error:
+        except (LighthouseError, OSError) as error:
             log.warning("partition not opened", partition=place.space, error=str(error))
             self._again[part] = time.monotonic() + self._parts.settings.session
             return None
@@ -145,11 +145,11 @@ class Processor:
             self._parts.step("P6")
         except RegistryAway as error:
             self._hold(part, records, error)
-        except Fenced as error:
-            self._fenced(part, error)
         except ForeignLog as error:
             log.error("partition stopped", partition=owner.place.space, error=str(error))
             self._close(part)
+        except LighthouseError as error:
+            self._dropped(part, error)
 
     def _hold(self, part: Partition, records: list[Record], error: RegistryAway) -> None:
         """P4: a registry that cannot be reached holds the batch; the partition is not fetched meanwhile."""
@@ -159,9 +159,12 @@ class Processor:
         assert self._source is not None
         self._source.pause(part)
 
-    def _fenced(self, part: Partition, error: Fenced) -> None:
-        """P5: the work is dropped; if the partition is still ours after a session's time, P1 is done again."""
-        log.warning("fenced", partition=part, error=str(error))
+    def _dropped(self, part: Partition, error: LighthouseError) -> None:
+        """P5, fenced or with a store that cannot be written: the work is dropped, all other partitions go on.
+
+        If the partition is still ours after a session's time, P1 is done again.
+        """
+        log.warning("fenced" if isinstance(error, Fenced) else "not committed", partition=part, error=str(error))
         self._close(part)
         self._again[part] = time.monotonic() + self._parts.settings.session
 
@@ -189,8 +192,8 @@ class Processor:
                 continue
             try:
                 await self.owners[part].end_at(offset)
-            except Fenced as error:
-                self._fenced(part, error)
+            except LighthouseError as error:
+                self._dropped(part, error)
 
     # Between batches
 
@@ -211,8 +214,8 @@ class Processor:
         for part, owner in list(self.owners.items()):
             try:
                 await owner.beat()
-            except Fenced as error:
-                self._fenced(part, error)
+            except LighthouseError as error:
+                self._dropped(part, error)
 
     async def _reopen(self, source: Source, part: Partition) -> None:
         self._again.pop(part, None)
@@ -248,5 +251,5 @@ class Processor:
                 await owner.unpark()
             except RegistryAway as error:
                 log.warning("not unparked", partition=part, error=str(error))
-            except Fenced as error:
-                self._fenced(part, error)
+            except LighthouseError as error:
+                self._dropped(part, error)

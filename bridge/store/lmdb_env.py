@@ -9,6 +9,7 @@ Traps that this module knows:
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -27,6 +28,7 @@ READERS = 4096
 ENGINE = 0  # LMDB 0.9; py-lmdb 3 also carries 1.0, whose files are different, and lets an environment variable choose
 SPARE_TRANSACTIONS = 64
 GRACE = 1.0  # seconds that open views get before the map moves
+NO_ROOM = (os.strerror(errno.ENOSPC), os.strerror(errno.EIO))  # LMDB calls it EIO when some of its pages did fit
 DAMAGE = (lmdb.CorruptedError, lmdb.InvalidError, lmdb.PageNotFoundError, lmdb.VersionMismatchError)
 
 Begin = Callable[[], "lmdb.Transaction[bytes]"]
@@ -113,6 +115,8 @@ class Environment:
         if isinstance(error, DAMAGE):
             self.boot.damaged()
             return LighthouseError(f"{self.directory} is damaged ({error}); its owner will start it anew")
+        if any(sign in str(error) for sign in NO_ROOM):
+            return LighthouseError(f"{self.directory} cannot be written: {error}; free some space on its disk")
         if type(error) is lmdb.Error:  # how py-lmdb refuses a transaction that it had to end
             return Unknown(f"a view of {self.directory} was left open while its files had to move; ask again")
         return LighthouseError(f"{self.directory}: {error}")
