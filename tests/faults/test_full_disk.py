@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -47,10 +46,11 @@ async def stage_on_small_disk(settings: Settings, small_disk: Path, tmp_path: Pa
 def fill(disk: Path, leave: int) -> Path:
     """A file that takes the disk's room but for some bytes."""
     file = disk / "ballast"
-    file.unlink(missing_ok=True)
-    left = os.statvfs(disk)
-    with file.open("wb") as ballast:
-        os.posix_fallocate(ballast.fileno(), 0, left.f_bavail * left.f_frsize - leave)
+    with file.open("wb", buffering=0) as ballast:
+        with pytest.raises(OSError, match="No space left"):
+            while True:
+                ballast.write(bytes(64 << 10))
+        ballast.truncate(ballast.tell() - leave)
     return file
 
 
