@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from io import RawIOBase
 from pathlib import Path
 
 import pytest
@@ -48,10 +49,15 @@ def fill(disk: Path, leave: int) -> Path:
     file = disk / "ballast"
     with file.open("wb", buffering=0) as ballast:
         with pytest.raises(OSError, match="No space left"):
-            while True:
-                ballast.write(bytes(64 << 10))
+            write_for_ever(ballast)
         ballast.truncate(ballast.tell() - leave)
     return file
+
+
+def write_for_ever(file: RawIOBase) -> None:
+    """Until it raises."""
+    while True:
+        file.write(bytes(64 << 10))
 
 
 async def test_a_commit_that_finds_no_room_changes_nothing(small_disk: Path, tmp_path: Path) -> None:
