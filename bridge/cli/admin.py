@@ -49,7 +49,7 @@ def topics_list(json: JsonFlag = False) -> None:
         write_json(found)
         return
     rows = ((one.topic, one.partitions, one.replicas, "; ".join(one.differences)) for one in found)
-    write_table(("topic", "partitions", "replicas", "differences"), rows)
+    write_table(("topic", "partitions", "replicas", "differences"), rows, wrap=True)
 
 
 async def _topic_rows(base: Base) -> list[TopicRow]:
@@ -101,7 +101,8 @@ def schemas_check(
     if json:
         write_json(found)
     else:
-        write_table(("category", "result"), ((name, "; ".join(wrong) or "fine") for name, wrong in found.items()))
+        rows = ((name, "; ".join(wrong) or "fine") for name, wrong in found.items())
+        write_table(("category", "result"), rows, wrap=True)
     if any(found.values()):
         raise typer.Exit(1)
 

@@ -11,6 +11,7 @@ import typer
 import uvloop
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bridge.settings import Settings
 from bridge.wiring import Base, Platform, open_base, open_platform
@@ -31,16 +32,36 @@ def write_json(value: Any) -> None:
     sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
 
 
-def write_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table; numbers stand on the right."""
+def write_table(columns: Sequence[str], rows: Iterable[Sequence[object]], wrap: bool = False) -> None:
+    """A table; numbers stand on the right. What does not fit is cut in the widest columns first.
+
+    `wrap` is for a last column of sentences, of which none may be hidden: it takes as many lines as it needs.
+    """
     found = [tuple(row) for row in rows]
+    cells = [["" if value is None else str(value) for value in row] for row in found]
+    natural = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for number, name in enumerate(columns):
+    for number, (name, width) in enumerate(zip(columns, fit(natural, out.width - 2 * len(columns)), strict=True)):
         numeric = bool(found) and all(isinstance(row[number], int | float) for row in found)
-        table.add_column(name, justify="right" if numeric else "left", no_wrap=True, overflow="ellipsis")
-    for row in found:
-        table.add_row(*("" if value is None else str(value) for value in row))
+        last = wrap and number == len(columns) - 1
+        table.add_column(
+            name,
+            width=width,
+            justify="right" if numeric else "left",
+            no_wrap=not last,
+            overflow="fold" if last else "ellipsis",
+        )
+    for row in cells:
+        table.add_row(*map(Text, row))
     out.print(table)
+
+
+def fit(widths: Sequence[int], room: int) -> list[int]:
+    """The widths, none of them below one, with the widest made narrower until all have room."""
+    fitting = [max(width, 1) for width in widths]
+    while sum(fitting) > room and max(fitting, default=1) > 1:
+        fitting[fitting.index(max(fitting))] -= 1
+    return fitting
 
 
 def with_platform(work: Callable[[Platform], Awaitable[T]], settings: Settings | None = None) -> T:

@@ -61,7 +61,7 @@ async def _events(platform: Platform, stream: str, span: Range, at: At) -> Page:
 
 def _short(data: Any) -> str:
     text = ", ".join(f"{name}={value!r}" for name, value in data.items())
-    return escape(text if len(text) <= 120 else text[:117] + "…")
+    return text if len(text) <= 120 else text[:117] + "…"
 
 
 def state(

@@ -26,7 +26,7 @@ def settings(
     if json:
         write_json(rows)
     else:
-        write_table(("name", "value", "meaning"), (tuple(row.values()) for row in rows))
+        write_table(("name", "value", "meaning"), (tuple(row.values()) for row in rows), wrap=True)
 
 
 def page() -> Iterator[str]:
