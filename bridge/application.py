@@ -18,6 +18,9 @@ from bridge.decider import Decider
 from bridge.errors import NotFound, SchemaError
 
 ENTRY_POINTS = "lighthouse.applications"
+DEAD_LETTERS = "dead-letters"
+RESERVED = frozenset((DEAD_LETTERS, "system"))
+"""Categories whose topics are the platform's own."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +77,16 @@ class Catalog:
 
 
 def catalog(applications: Iterable[Application]) -> Catalog:
-    """Puts applications together; raises SchemaError when two claim one category or a decider has no schemas."""
+    """Puts applications together.
+
+    Raises SchemaError when two claim one category, one is the platform's own, or a decider has no schemas.
+    """
     known = tuple(applications)
     schemas: dict[str, Path] = {}
     for application in known:
         for category in application.categories():
+            if category in RESERVED:
+                raise SchemaError(f"category {category} of application {application.name} is the platform's own name")
             if category in schemas:
                 raise SchemaError(f"category {category} of application {application.name} is registered twice")
             schemas[category] = application.schemas / category

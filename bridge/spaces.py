@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bridge.errors import NoOwner, NotFound, Rebuilding, Unavailable
-from bridge.log.record import Place, partition_of
+from bridge.log.record import Place, partition_of, topic_of
 from bridge.store import keys
 from bridge.store.contract import Store, Stores, View
 from bridge.store.rows import Clock
@@ -110,7 +110,7 @@ class Spaces:
 
     def place(self, category: str, partition: int) -> Place:
         """Where a partition is, without opening its store."""
-        return Place(f"{self._prefix}.{category}", category, partition, self._counts[category])
+        return Place(topic_of(self._prefix, category), category, partition, self._counts[category])
 
     def all(self) -> Iterator[Space]:
         """Every partition of every category."""

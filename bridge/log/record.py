@@ -41,6 +41,11 @@ _DIGITS = 18
 """Decimals of the largest number that a header may hold; it fits into eight bytes."""
 
 
+def topic_of(prefix: str, category: str) -> str:
+    """The name of a category's topic."""
+    return f"{prefix}.{category}"
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A partition of a category's topic, and the pinned number of partitions that R1 holds keys against."""

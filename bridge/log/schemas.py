@@ -9,6 +9,7 @@ from pathlib import Path
 from bridge.errors import NotFound, SchemaError, Unavailable
 from bridge.log.avro import CategorySchema
 from bridge.log.compose import Schema, load
+from bridge.log.record import topic_of
 from bridge.log.registry import Registry, RegistryAway
 
 AWAY = 0.4
@@ -28,7 +29,7 @@ class Schemas:
 
     def subject(self, category: str) -> str:
         """The registry's subject of a category (TopicNameStrategy)."""
-        return f"{self._prefix}.{category}-value"
+        return f"{topic_of(self._prefix, category)}-value"
 
     def local(self, category: str) -> Schema:
         """The category's schema as composed from its folder; raises NotFound for an unknown category."""

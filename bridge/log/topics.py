@@ -11,8 +11,10 @@ from typing import Any, TypeVar
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
+from bridge.application import DEAD_LETTERS
 from bridge.errors import LighthouseError, Unavailable
 from bridge.log.kafka import admin
+from bridge.log.record import topic_of
 from bridge.settings import Settings
 
 T = TypeVar("T")
@@ -71,12 +73,12 @@ class Topics:
 
     def name(self, category: str) -> str:
         """The topic of a category."""
-        return f"{self._settings.topic_prefix}.{category}"
+        return topic_of(self._settings.topic_prefix, category)
 
     @property
     def dead_letters(self) -> str:
         """The topic of records that R1 voided."""
-        return f"{self._settings.topic_prefix}.dead-letters"
+        return topic_of(self._settings.topic_prefix, DEAD_LETTERS)
 
     async def cluster_id(self) -> str:
         """Kafka's own id of the cluster."""

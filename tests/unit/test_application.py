@@ -28,6 +28,14 @@ def test_a_catalog_is_looked_up_by_category() -> None:
     assert found.bookmarks == {("account", "memo"): MEMO}
 
 
+@pytest.mark.parametrize("name", ["dead-letters", "system"])
+def test_the_platforms_own_categories_are_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "A.avsc").write_text("{}")
+    with pytest.raises(SchemaError, match=f"category {name} of application x is the platform's own name"):
+        catalog([Application("x", tmp_path)])
+
+
 def test_two_applications_cannot_have_one_category() -> None:
     with pytest.raises(SchemaError, match="category account of application other is registered twice"):
         catalog([ACCOUNTS, replace(ACCOUNTS, name="other")])
