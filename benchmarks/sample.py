@@ -22,7 +22,6 @@ KNOWN = {
     "account": (Event("AccountOpened", {"owner": "Ada"}), Event("MoneyDeposited", {"amount": 10})),
     "project": (Event("CommitRecorded", {"sha": "a" * 40, "message": "a"}),) * 2,
 }
-REQUEST = bytes(16)
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ class Writer:
         """A guarded append; its id is a hash of stream and version, as with an Idempotency-Key."""
         key = stream.encode()
         append = ids.append_id(stream, ACTOR, str(expected))
-        headers = headers_of(append, expected, count, REQUEST)
+        headers = headers_of(append, expected, count, ids.NO_REQUEST)
         return Ready(self.topic, partition_of(key, self.partitions), key, value, headers)
 
     def singles(self, streams: Sequence[str], each: int, time: int) -> Iterator[Ready]:

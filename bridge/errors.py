@@ -70,8 +70,9 @@ class Refused(LighthouseError):
 class Conflict(LighthouseError):
     """The stream's head is not the version that the append expected (R4)."""
 
-    def __init__(self, stream: str, expected: int, actual: int) -> None:
+    def __init__(self, stream: str, expected: int, actual: int, position: object = None) -> None:
         super().__init__(f"{stream} was expected at version {expected} but its next version is {actual}")
+        self.position = position
         self.stream = stream
         self.expected = expected
         self.actual = actual

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import msgspec
 
@@ -23,7 +23,7 @@ from bridge.errors import (
     Unavailable,
     Unknown,
 )
-from bridge.events import MAX_BYTES, MAX_EVENTS, Appended, Envelope, Event, Position, StreamId
+from bridge.events import MAX_BYTES, MAX_EVENTS, Appended, Envelope, Event, StreamId
 from bridge.history.state import latest, refold, stored_size
 from bridge.log import ids
 from bridge.log.avro import Branch, CategorySchema, encode
@@ -151,7 +151,7 @@ class Handler:
                 return await self._write(attempt, events, head.next)
             except Conflict as lost:
                 last = lost
-        raise _read_at(last.position, Contended(stream, last.expected, last.actual))  # A7
+        raise Contended(stream, last.expected, last.actual, last.position)  # A7
 
     async def create(self, category: str, events: Sequence[Event], context: Context) -> Appended:
         """Appends to a stream whose id is drawn here, and answers once the log has it (A7), before it is admitted.
@@ -201,7 +201,7 @@ class Handler:
             admitted, head = await attempt.space.read_writable(view, self._rules.limits, attempt.rows)
             return _admitted(attempt, admitted), Head.unpack(head)
         except LighthouseError as error:
-            error.position = _position(attempt, view.mark.position)
+            error.position = attempt.space.place.at(view.mark.position)
             raise
 
     async def _state(self, view: View, typed: Typed, stream: str, head: Head) -> Any:
@@ -229,7 +229,7 @@ class Handler:
                 return
             head = Head.unpack(found).next
         if expected != head:
-            raise _read_at(_position(attempt, position), Conflict(attempt.stream, expected, head))
+            raise Conflict(attempt.stream, expected, head, attempt.space.place.at(position))
 
     async def _write(self, attempt: _Attempt, events: Sequence[Event], expected: int | None) -> Appended:
         value = await self._encode(attempt, events)
@@ -295,7 +295,7 @@ class Handler:
         if delivered is None:
             raise Unknown(f"Kafka did not confirm the append to {attempt.stream}: {_ask_again(attempt)}")
         assert expected is not None, f"{attempt.stream} expected any version, yet was not admitted (R3)"
-        raise _read_at(_position(attempt, offset), Conflict(attempt.stream, expected, Head.unpack(head).next))
+        raise Conflict(attempt.stream, expected, Head.unpack(head).next, space.place.at(offset))
 
     async def _end(self, attempt: _Attempt) -> int:
         place = attempt.space.place
@@ -330,23 +330,9 @@ def branch_of(schema: CategorySchema, event: Event) -> tuple[Branch, Mapping[str
 
 def _answer(attempt: _Attempt, row: AppendRow, fresh: bool = False) -> Appended:
     """A7: the recorded versions; `duplicate` unless this very record was the one admitted."""
-    position = _position(attempt, row.offset + 1)
+    position = attempt.space.place.at(row.offset + 1)
     last = row.first_version + row.count - 1
     return Appended(row.stream, row.first_version, last, position, attempt.append, duplicate=not fresh)
-
-
-def _position(attempt: _Attempt, offset: int) -> Position:
-    place = attempt.space.place
-    return Position(place.topic, place.partition, offset)
-
-
-_Error = TypeVar("_Error", bound=LighthouseError)
-
-
-def _read_at(position: object, error: _Error) -> _Error:
-    """The error, with the position of the history that said so."""
-    error.position = position
-    return error
 
 
 def _decided(attempt: _Attempt, typed: Typed, command: Any, state: Any, position: int) -> list[Event]:
@@ -354,12 +340,12 @@ def _decided(attempt: _Attempt, typed: Typed, command: Any, state: Any, position
     try:
         return [typed.plain(event) for event in typed.decider.decide(command, state)]
     except LighthouseError as error:
-        error.position = _position(attempt, position)
+        error.position = attempt.space.place.at(position)
         raise
 
 
 def _nothing(attempt: _Attempt, head: int, position: int) -> Appended:
-    return Appended(attempt.stream, head, head - 1, _position(attempt, position), attempt.append)
+    return Appended(attempt.stream, head, head - 1, attempt.space.place.at(position), attempt.append)
 
 
 def _ask_again(attempt: _Attempt) -> str:

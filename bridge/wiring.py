@@ -18,7 +18,7 @@ from bridge.log.producer import Producer
 from bridge.log.readers import Reader
 from bridge.log.registry import Registry
 from bridge.log.schemas import Schemas
-from bridge.log.topics import TopicFacts, Topics
+from bridge.log.topics import Difference, TopicFacts, Topics
 from bridge.settings import Settings
 from bridge.spaces import Limits, Spaces
 from bridge.store import keys
@@ -133,9 +133,13 @@ async def category_facts(base: Base) -> dict[str, TopicFacts]:
     return {names[name]: fact for name, fact in facts.items()}
 
 
-async def create_topics(base: Base) -> list[str]:
-    """Creates the topics of every category that are missing, and the dead-letter topic; answers their names."""
-    return await base.topics.ensure(await base.topics.specs(base.catalog.categories))
+async def create_topics(base: Base) -> tuple[list[str], list[Difference]]:
+    """Creates the topics of every category that are missing, and the dead-letter topic.
+
+    Answers the names of those created, and what differs in those that exist.
+    """
+    specs = await base.topics.specs(base.catalog.categories)
+    return await base.topics.ensure(specs), await base.topics.differences(specs)
 
 
 async def push_schemas(base: Base) -> dict[str, int]:

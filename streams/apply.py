@@ -84,6 +84,7 @@ class _Stream:
         "failing",
         "first",
         "fold",
+        "key",
         "large",
         "last",
         "name",
@@ -94,7 +95,8 @@ class _Stream:
 
     def __init__(self, name: str, before: Before) -> None:
         head = before.heads.get(name, EMPTY)
-        self.name = name.encode()
+        self.name = name
+        self.key = name.encode()
         self.events = keys.events(name)
         self.next, self.first, self.last, self.event_time = head.next, head.first, head.last, head.event_time
         self.parked = name in before.stuck
@@ -121,7 +123,7 @@ class _Batch:
         self._decode = decode
         self._typed = typed
         self._streams: dict[str, _Stream] = {}
-        self._admitted = 0
+        self._admitted = 0  # counted apart from the other verdicts: an Enum as a key costs as much as R2-R4
         self._after = After()
         self._puts = self._after.writes.puts
 
@@ -155,20 +157,20 @@ class _Batch:
     def _admit(self, record: Record, append: AppendRecord, stream: _Stream) -> None:
         self._seen.add(append.append)
         self._last_event = self._effective
-        where = pack_append(stream.name, stream.next, append.count, append.request, record.offset)
+        where = pack_append(stream.key, stream.next, append.count, append.request, record.offset)
         self._puts[keys.append(append.append)] = where
         if stream.failing is not None:
-            self._park(append.stream, stream, stream.failing)
+            self._park(stream, stream.failing)
         try:
             decoded = self._decode(append)
         except Undecodable as error:
             self._raw_rows(record.offset, append, stream)
-            self._park(append.stream, stream, ParkedRow(stream.next, str(error)))
+            self._park(stream, ParkedRow(stream.next, str(error)))
         else:
             stream.event_time = max(stream.event_time, decoded.time) if stream.next else decoded.time
             self._event_rows(record.offset, append, stream, decoded)
             if self._typed is not None and not stream.parked:
-                self._evolve(self._typed, append.stream, stream, decoded.events)
+                self._evolve(self._typed, stream, decoded.events)
         if not stream.next:
             stream.first = self._effective
         stream.last = self._effective
@@ -181,7 +183,7 @@ class _Batch:
         for index, event in enumerate(decoded.events):
             row = pack_event((offset, index), clocks, written, envelope, event.raw)
             puts[stream.events + keys.pack_u64(version)] = row
-            puts[keys.order(offset, index)] = pack_order(stream.name, version)
+            puts[keys.order(offset, index)] = pack_order(stream.key, version)
             version += 1
 
     def _raw_rows(self, offset: int, append: AppendRecord, stream: _Stream) -> None:
@@ -192,9 +194,9 @@ class _Batch:
             value = append.value if index == 0 else b""
             row = pack_event((offset, index), clocks, written, b"", value, raw=True)
             self._puts[stream.events + keys.pack_u64(version)] = row
-            self._puts[keys.order(offset, index)] = pack_order(stream.name, version)
+            self._puts[keys.order(offset, index)] = pack_order(stream.key, version)
 
-    def _evolve(self, typed: Typed, name: str, stream: _Stream, events: Sequence[Slice]) -> None:
+    def _evolve(self, typed: Typed, stream: _Stream, events: Sequence[Slice]) -> None:
         """Folds the events into the stream's state; an error parks the stream before the event that raised it."""
         version, state = stream.next, stream.fold[1] if stream.fold is not None else typed.decider.initial
         for event in events:
@@ -202,31 +204,31 @@ class _Batch:
                 state = typed.evolve(state, event.branch.type, event.data)
                 if (version + 1) % EVERY == 0:
                     encoded = typed.encode(state)
-                    self._puts[keys.snapshot(typed.version, name, version)] = pack_state(version, encoded)
+                    self._puts[keys.snapshot(typed.version, stream.name, version)] = pack_state(version, encoded)
                     stream.size, stream.large = len(encoded), len(encoded) > LARGE
             except Exception as error:  # the application's code: whatever it raises parks the stream (P4)
                 why = ParkedRow(version, f"{type(error).__name__}: {error}", traceback.format_exc())
-                self._park(name, stream, why)
+                self._park(stream, why)
                 break
             if stream.evolved is None:
                 stream.evolved = version
             stream.fold = version, state
             version += 1
 
-    def _park(self, name: str, stream: _Stream, why: ParkedRow) -> None:
+    def _park(self, stream: _Stream, why: ParkedRow) -> None:
         if not stream.parked:
             stream.parked = True
-            self._after.parked[name] = why
-            self._puts[keys.parked(name)] = why.pack()
+            self._after.parked[stream.name] = why
+            self._puts[keys.parked(stream.name)] = why.pack()
 
     def finish(self, last: Record) -> After:
         """Writes what is written once a batch: heads, states, clock and the mark of the last record."""
         after = self._after
-        for name, stream in self._streams.items():
+        for stream in self._streams.values():
             if stream.evolved is not None:
-                self._keep_state(name, stream, stream.evolved)
+                self._keep_state(stream, stream.evolved)
             if stream.changed:
-                self._puts[keys.head(name)] = stream.head().pack()
+                self._puts[keys.head(stream.name)] = stream.head().pack()
         if self._admitted:
             self._count(Verdict.ADMITTED, self._admitted)
         after.position = last.offset + 1
@@ -236,7 +238,7 @@ class _Batch:
         self._puts[keys.LAST] = after.last.pack()
         return after
 
-    def _keep_state(self, name: str, stream: _Stream, first: int) -> None:
+    def _keep_state(self, stream: _Stream, first: int) -> None:
         """Writes the state; one that cannot be encoded parks the stream before the batch's first event, `first`.
 
         A large state is in its snapshots only.
@@ -244,19 +246,19 @@ class _Batch:
         assert self._typed is not None
         assert stream.fold is not None
         version, state = stream.fold
-        row = keys.state(self._typed.version, name)
+        row = keys.state(self._typed.version, stream.name)
         if stream.large:
             self._after.writes.delete(row)
-            self._after.states[name] = (stream.fold, stream.size)
+            self._after.states[stream.name] = (stream.fold, stream.size)
             return
         try:
             encoded = self._typed.encode(state)
         except Exception as error:  # the application's state, which msgspec does not know
             stream.parked = False
-            self._park(name, stream, ParkedRow(first, f"{type(error).__name__}: {error}", traceback.format_exc()))
+            self._park(stream, ParkedRow(first, f"{type(error).__name__}: {error}", traceback.format_exc()))
             return
         self._puts[row] = pack_state(version, encoded)
-        self._after.states[name] = (stream.fold, len(encoded))
+        self._after.states[stream.name] = (stream.fold, len(encoded))
 
 
 def mark_of(record: Record) -> Last:

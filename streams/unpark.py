@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from bridge.errors import Parked, SchemaError, Undecodable
 from bridge.history.events import Range, head_of, parked_at, rows
-from bridge.history.state import EVERY, LARGE, state_at
+from bridge.history.state import EVERY, LARGE, last_snapshot, state_at
 from bridge.log.avro import Slice, decode, read_envelope, read_event
 from bridge.log.schemas import Schemas
 from bridge.store import keys
@@ -90,11 +90,7 @@ async def _base(view: View, schemas: Schemas, typed: Typed | None, stream: str, 
     if typed is None:
         return _Fold(event_time, None, version - 1)
     state = await state_at(view, schemas, typed, stream, version - 1) if version else typed.decider.initial
-    last = (
-        await view.get(keys.snapshot(typed.version, stream, version - version % EVERY - 1))
-        if version >= EVERY
-        else None
-    )
+    last = await view.get(last_snapshot(typed, stream, version)) if version >= EVERY else None
     return _Fold(event_time, state, version - 1, last is not None and len(unpack_state(last)[1]) > LARGE)
 
 

@@ -12,7 +12,6 @@ from bridge.application import registered
 from bridge.cli.console import JsonFlag, err, out, with_base, with_platform, write_json, write_table
 from bridge.errors import SchemaError
 from bridge.log.compose import load
-from bridge.log.topics import Difference
 from bridge.settings import Settings
 from bridge.survey import PartitionStatus, survey
 from bridge.wiring import Base, Platform, create_topics, push_schemas
@@ -70,12 +69,7 @@ async def _topic_rows(base: Base) -> list[TopicRow]:
 @topics.command("create")
 def topics_create(json: JsonFlag = False) -> None:
     """Create the topics that are missing, and say what differs in those that exist."""
-
-    async def work(base: Base) -> tuple[list[str], list[Difference]]:
-        created = await create_topics(base)
-        return created, await base.topics.differences(await base.topics.specs(base.catalog.categories))
-
-    created, wrong = with_base(work)
+    created, wrong = with_base(create_topics)
     if json:
         write_json({"created": created, "differences": [str(one) for one in wrong]})
         return

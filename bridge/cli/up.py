@@ -146,8 +146,8 @@ def _stop_servers(servers: list[Server]) -> None:
 
 async def _prepare(settings: Settings) -> None:
     async with open_base(settings) as base:
-        await create_topics(base)
-        for wrong in await base.topics.differences(await base.topics.specs(base.catalog.categories)):
+        _, differences = await create_topics(base)
+        for wrong in differences:
             err.print(f"[yellow]{wrong}[/yellow]")
         await push_schemas(base)
 

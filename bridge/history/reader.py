@@ -188,7 +188,7 @@ class History:
 
 
 def _where(space: Space, view: View) -> Position:
-    return Position(space.place.topic, space.place.partition, view.mark.position)
+    return space.place.at(view.mark.position)
 
 
 def _following(found: Sequence[RecordedEvent], span: Range) -> int | None:

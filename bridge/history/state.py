@@ -39,11 +39,16 @@ async def latest(view: View, schemas: Schemas, typed: Typed, stream: str, head: 
     return await state_at(view, schemas, typed, stream, head.next - 1) if head.next else typed.decider.initial
 
 
+def last_snapshot(typed: Typed, stream: str, following: int) -> bytes:
+    """The key of the last snapshot before the version that comes next, which is at least EVERY."""
+    return keys.snapshot(typed.version, stream, following - following % EVERY - 1)
+
+
 async def stored_size(view: View, typed: Typed, stream: str, head: Head) -> int | None:
     """Bytes of the state stored at the head, or of the last snapshot of a large one; None where there is none."""
     row = keys.state(typed.version, stream)
     if head.large:
-        row = keys.snapshot(typed.version, stream, head.next - head.next % EVERY - 1)
+        row = last_snapshot(typed, stream, head.next)
     raw = await view.get(row)
     return len(raw) if raw is not None else None
 

@@ -33,8 +33,6 @@ def read(value: bytes, place: int) -> tuple[Envelope, int]:
     """(the envelope that begins at the place, the place behind it). Raises Undecodable, IndexError, ValueError."""
     actor, place = _read_text(value, place)
     time, place = read_long(value, place)
-    if value[place : place + 3] == _NOTHING_MORE:
-        return Envelope(actor, time), place + 3
     correlation, place = _read_text(value, place)
     causation, place = _read_text(value, place)
     metadata, place = _read_notes(value, place)

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from bridge.log.record import APPEND_BYTES, REQUEST_BYTES
+from bridge.log.record import APPEND_BYTES, REQUEST_BYTES, version_text
 
 NO_REQUEST = bytes(REQUEST_BYTES)
 """The request hash of an append without a key, which nobody can repeat."""
@@ -36,8 +36,9 @@ def anonymous() -> bytes:
 
 def request_hash(method: str, route: str, expected: int | None, body: Any) -> bytes:
     """The 16 bytes of `lh_request`: the request as sent, by its canonical JSON (sorted keys), never what it led to."""
-    version = b"any" if expected is None else b"%d" % expected
-    return _hash(REQUEST_BYTES, method.encode(), route.encode(), version, _canonical.encode(_plain(body)))
+    return _hash(
+        REQUEST_BYTES, method.encode(), route.encode(), version_text(expected), _canonical.encode(_plain(body))
+    )
 
 
 def _plain(body: Any) -> Any:

@@ -13,7 +13,7 @@ from struct import Struct
 import msgspec
 from aiokafka.partitioner import murmur2
 
-from bridge.events import MAX_BYTES, MAX_EVENTS, is_stream
+from bridge.events import MAX_BYTES, MAX_EVENTS, Position, is_stream
 
 FORMAT = b"1"
 H_FORMAT = "lh_format"
@@ -59,6 +59,10 @@ class Place:
     def space(self) -> str:
         """The name of the partition's space in a store."""
         return f"{self.topic}-{self.partition}"
+
+    def at(self, offset: int) -> Position:
+        """A position in it."""
+        return Position(self.topic, self.partition, offset)
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
@@ -109,8 +113,7 @@ def partition_of(key: bytes, partitions: int) -> int:
 @lru_cache(maxsize=32768)
 def _stream_in(key: bytes | None, category: str, partition: int, partitions: int) -> str | None:
     """The stream that a record's key names, or None where R1 voids that key in this partition."""
-    place = Place("", category, partition, partitions)
-    return stream_of(key) if key is not None and _wrong_key(key, place) is None else None
+    return stream_of(key) if key is not None and _wrong_key(key, category, partition, partitions) is None else None
 
 
 @lru_cache(maxsize=32768)
@@ -152,8 +155,7 @@ def _usual(record: Record, place: Place) -> AppendRecord | None:
         return None
     if not PREFIX.size < len(value) <= MAX_BYTES or value[0] != 0:
         return None
-    schema = int.from_bytes(value[1 : PREFIX.size], "big")
-    return AppendRecord(stream, id_, head if head >= 0 else None, events, hash_, schema, value)
+    return AppendRecord(stream, id_, head if head >= 0 else None, events, hash_, PREFIX.unpack_from(value)[1], value)
 
 
 def _parse(record: Record, place: Place) -> Parsed:
@@ -162,7 +164,11 @@ def _parse(record: Record, place: Place) -> Parsed:
         return Malformed("a header of this format stands twice")
     if H_TICK in headers:
         return _tick(record, headers)
-    reason = _wrong_key(record.key, place) or _wrong_headers(headers) or _wrong_value(record.value)
+    reason = (
+        _wrong_key(record.key, place.category, place.partition, place.partitions)
+        or _wrong_headers(headers)
+        or _wrong_value(record.value)
+    )
     return Malformed(reason) if reason else _append(record, headers)
 
 
@@ -191,16 +197,16 @@ def _repeats(headers: Headers) -> bool:
     return len(names) != len(set(names))
 
 
-def _wrong_key(key: bytes | None, place: Place) -> str | None:
+def _wrong_key(key: bytes | None, category: str, partition: int, partitions: int) -> str | None:
     if key is None:
         return "the record has no key"
     stream = stream_of(key)
     if stream is None:
         return f"the key {key[:80]!r} is not a stream's name"
-    if not stream.startswith(place.category + "/"):
-        return f"the stream {stream} does not belong to category {place.category}"
-    if partition_of(key, place.partitions) != place.partition:
-        return f"{stream} belongs to partition {partition_of(key, place.partitions)} of {place.partitions}"
+    if not stream.startswith(category + "/"):
+        return f"the stream {stream} does not belong to category {category}"
+    if (right := partition_of(key, partitions)) != partition:
+        return f"{stream} belongs to partition {right} of {partitions}"
     return None
 
 
@@ -237,6 +243,11 @@ def _wrong_value(value: bytes | None) -> str | None:
     return None
 
 
+def version_text(expected: int | None) -> bytes:
+    """An expected version as headers and request hashes say it."""
+    return ANY if expected is None else b"%d" % expected
+
+
 def headers_of(
     append: bytes, expected: int | None, count: int, request: bytes, traceparent: str = ""
 ) -> list[tuple[str, str | bytes | None]]:
@@ -244,7 +255,7 @@ def headers_of(
     headers: list[tuple[str, str | bytes | None]] = [
         (H_FORMAT, FORMAT),
         (H_APPEND, append),
-        (H_EXPECTED, ANY if expected is None else b"%d" % expected),
+        (H_EXPECTED, version_text(expected)),
         (H_COUNT, b"%d" % count),
         (H_REQUEST, request),
     ]

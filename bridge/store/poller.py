@@ -12,7 +12,6 @@ from bridge.errors import LighthouseError, NotReached
 from bridge.store.contract import Mark
 
 PERIOD = 0.001  # seconds between two looks; the event loop's timers make at most 2 ms of it
-PERIOD_OF_MANY = 0.002  # the same while several spaces are looked at
 SLACK = 64
 
 Reached = tuple[Mark, list[bytes | None]]
@@ -101,7 +100,7 @@ class Poller:
 
     async def _run(self) -> None:
         while self._watched:
-            await asyncio.sleep(PERIOD if len(self._watched) == 1 else PERIOD_OF_MANY)
+            await asyncio.sleep(PERIOD)
             for space in tuple(self._watched):
                 await self._look(space)
 

@@ -11,7 +11,7 @@ import pytest
 from bridge.errors import TooLarge, Unavailable, Unknown
 from bridge.local import ports
 from bridge.log import kafka
-from bridge.log.producer import GATHER, PROMPT, Outgoing, Producer
+from bridge.log.producer import PROMPT, Outgoing, Producer
 from bridge.settings import Settings
 
 RECORD = Outgoing("lighthouse.account", 0, b"account/a", b"value", [])
@@ -50,7 +50,7 @@ async def test_a_gathered_record_that_nobody_waits_for_is_not_written() -> None:
             producer.send(RECORD)
         left, kept = producer.send(RECORD), producer.send(RECORD)
         left.cancel()
-        await asyncio.sleep(2 * GATHER)
+        await producer.close(0)  # which hands over what was gathered
         assert producer.flying == PROMPT + 1
         assert not kept.done()
 
