@@ -62,6 +62,11 @@ class Process:
         """The kernel's letter for its state: T is stopped, Z has ended and was not waited for."""
         return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
 
+    @property
+    def alive(self) -> bool:
+        """Whether it has not ended; a stopped process is alive."""
+        return self.popen.poll() is None
+
     async def stopped(self) -> None:
         """Returns once it is stopped."""
         await eventually(lambda: self.state == "T", 10, f"{self.name} stopped")
