@@ -12,9 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bridge.errors import Undecodable
+from bridge.events import RecordedEvent
+from bridge.history.order import Item, Unread
 from bridge.history.state import EVERY, LARGE, Folded
 from bridge.log.admission import Verdict, judge
-from bridge.log.avro import Decoded, Slice
+from bridge.log.avro import Decoded, Slice, read_envelope
 from bridge.log.record import AppendRecord, Malformed, Parsed, Record
 from bridge.store import keys
 from bridge.store.contract import Writes
@@ -63,11 +65,18 @@ class After:
     verdicts: dict[Verdict, int] = field(default_factory=dict)
     states: dict[str, tuple[Folded, int | None]] = field(default_factory=dict)
     parked: dict[str, ParkedRow] = field(default_factory=dict)
+    events: list[Item] = field(default_factory=list)
 
 
-def apply(records: Sequence[tuple[Record, Parsed]], before: Before, decode: Decode, typed: Typed | None) -> After:
-    """P3 and P4 for a batch in offset order."""
-    batch = _Batch(before, decode, typed)
+def apply(
+    records: Sequence[tuple[Record, Parsed]],
+    before: Before,
+    decode: Decode,
+    typed: Typed | None,
+    partition: int = -1,
+) -> After:
+    """P3 and P4 for a batch in offset order. With its partition's number, the admitted events are answered as well."""
+    batch = _Batch(before, decode, typed, partition)
     for record, parsed in records:
         batch.take(record, parsed)
     return batch.finish(records[-1][0])
@@ -115,8 +124,9 @@ class _Stream:
 class _Batch:
     """The accumulator of one `apply`: rows so far, and the partition's state as of the record being taken."""
 
-    def __init__(self, before: Before, decode: Decode, typed: Typed | None) -> None:
+    def __init__(self, before: Before, decode: Decode, typed: Typed | None, partition: int) -> None:
         self._before = before
+        self._partition = partition
         self._seen = before.seen
         self._effective = before.clock.effective
         self._last_event = before.clock.last_event
@@ -164,11 +174,13 @@ class _Batch:
         try:
             decoded = self._decode(append)
         except Undecodable as error:
-            self._raw_rows(record.offset, append, stream)
+            self._raw_rows(record.offset, append, stream, str(error))
             self._park(stream, ParkedRow(stream.next, str(error)))
         else:
             stream.event_time = max(stream.event_time, decoded.time) if stream.next else decoded.time
             self._event_rows(record.offset, append, stream, decoded)
+            if self._partition >= 0:
+                self._tell_events(record.offset, append, stream, decoded)
             if self._typed is not None and not stream.parked:
                 self._evolve(self._typed, stream, decoded.events)
         if not stream.next:
@@ -186,7 +198,16 @@ class _Batch:
             puts[keys.order(offset, index)] = pack_order(stream.key, version)
             version += 1
 
-    def _raw_rows(self, offset: int, append: AppendRecord, stream: _Stream) -> None:
+    def _tell_events(self, offset: int, append: AppendRecord, stream: _Stream, decoded: Decoded) -> None:
+        """The events as projections are given them."""
+        name, version, envelope = stream.name, stream.next, read_envelope(decoded.envelope)
+        where, clocks = (self._partition, offset), (self._effective, stream.event_time)
+        for index, event in enumerate(decoded.events):
+            kind, data = event.branch.type, event.data
+            told = RecordedEvent(name, version + index, kind, data, envelope, append.append, index, *where, *clocks)
+            self._after.events.append(told)
+
+    def _raw_rows(self, offset: int, append: AppendRecord, stream: _Stream, error: str) -> None:
         """Rows of an append that cannot be decoded: the first holds the whole value, to be read when that changes."""
         clocks, written = (self._effective, stream.event_time), (append.schema, append.append)
         for index in range(append.count):
@@ -195,6 +216,10 @@ class _Batch:
             row = pack_event((offset, index), clocks, written, b"", value, raw=True)
             self._puts[stream.events + keys.pack_u64(version)] = row
             self._puts[keys.order(offset, index)] = pack_order(stream.key, version)
+            if self._partition >= 0:
+                name = f"{append.append.hex()}:{index}"
+                unread = Unread(name, stream.name, version, offset, index, self._effective, error)
+                self._after.events.append(unread)
 
     def _evolve(self, typed: Typed, stream: _Stream, events: Sequence[Slice]) -> None:
         """Folds the events into the stream's state; an error parks the stream before the event that raised it."""

@@ -17,6 +17,7 @@ from bridge.store import keys
 from bridge.store.memory import MemoryStores
 from bridge.ticks import Ticker
 from bridge.typed import Typed
+from streams.builds import NOTHING, Projecting
 from streams.owner import Code, LogEnds, Owner
 from tests.model import account
 from tests.model.world import COMPOSED, KNOWN, PLACE, now
@@ -75,6 +76,7 @@ class Bench:
     registry: SimRegistry = field(default_factory=SimRegistry)
     stores: MemoryStores = field(default_factory=lambda: MemoryStores(lambda: 0.0))
     end: int = 0
+    projecting: Projecting = NOTHING
 
     def __post_init__(self) -> None:
         self.registry.known.setdefault(KNOWN, COMPOSED)
@@ -84,7 +86,8 @@ class Bench:
         """A new owner with empty memory, as a new process has it."""
         schemas = schemas_of(self.registry, "account", account.SCHEMAS / "account")
         self.schemas = schemas
-        self.owner = Owner(PLACE, self.stores.open(PLACE.space), Code(schemas, self.typed, StateCache(100, 100_000)))
+        code = Code(schemas, self.typed, StateCache(100, 100_000), self.projecting)
+        self.owner = Owner(PLACE, self.stores.open(PLACE.space), code)
         now(self.owner.open(LogEnds(IDENTITY, 0, self.end)))
 
     def take(self, batch: Sequence[Record]) -> None:
@@ -104,6 +107,16 @@ class Bench:
     def unpark(self) -> None:
         """One attempt."""
         now(self.owner.unpark())
+
+    def build(self, events: int = 1_000_000) -> None:
+        """One slice of the builds (B2)."""
+        now(self.owner.build(events))
+
+    def built(self) -> Bench:
+        """All slices that there are to be done."""
+        while self.owner.building:
+            self.build()
+        return self
 
     def rows(self) -> dict[bytes, bytes]:
         """All rows but the one that says how far the log went when the space was begun."""

@@ -14,7 +14,8 @@ OURS = ("bridge", "streams", "lighthouse")
 
 LEVELS: list[set[str]] = [
     {"bridge.errors", "bridge.collector"},
-    {"bridge.events", "bridge.decider", "bridge.projection", "bridge.settings", "bridge.times"},
+    {"bridge.events", "bridge.decider", "bridge.settings", "bridge.times"},
+    {"bridge.projection", "bridge.decisions"},
     {"bridge.states", "bridge.cache", "bridge.application"},
     {"bridge.typed"},
     {"bridge.log", "bridge.store"},
@@ -60,6 +61,8 @@ PURE = {
     "bridge.errors",
     "bridge.events",
     "bridge.decider",
+    "bridge.decisions",
+    "bridge.projection",
     "bridge.states",
     "bridge.typed",
     "bridge.cache",
@@ -75,7 +78,15 @@ PURE = {
 }
 """Pure with everything that they import."""
 
-FOLDS = {"bridge.history.events", "bridge.history.state", "bridge.history.times", "streams.apply", "streams.unpark"}
+FOLDS = {
+    "bridge.history.events",
+    "bridge.history.order",
+    "bridge.history.state",
+    "bridge.history.times",
+    "streams.apply",
+    "streams.project",
+    "streams.unpark",
+}
 """Functions of a view and of schemas that they are given; these themselves import nothing impure."""
 
 DECIDERS = ROOT / "lighthouse" / "project"
