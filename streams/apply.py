@@ -201,7 +201,7 @@ class _Batch:
         version, state = stream.next, stream.fold[1] if stream.fold is not None else typed.decider.initial
         for event in events:
             try:
-                state = typed.evolve(state, event.branch.type, event.data)
+                state = typed.evolve(state, event.branch.type, event.newest)
                 if (version + 1) % EVERY == 0:
                     encoded = typed.encode(state)
                     self._puts[keys.snapshot(typed.version, stream.name, version)] = pack_state(version, encoded)

@@ -14,7 +14,7 @@ OURS = ("bridge", "streams", "lighthouse")
 
 LEVELS: list[set[str]] = [
     {"bridge.errors", "bridge.collector"},
-    {"bridge.events", "bridge.decider", "bridge.projection", "bridge.settings", "bridge.times"},
+    {"bridge.events", "bridge.decider", "bridge.upcast", "bridge.projection", "bridge.settings", "bridge.times"},
     {"bridge.states", "bridge.cache", "bridge.application"},
     {"bridge.typed"},
     {"bridge.log", "bridge.store"},
@@ -60,6 +60,7 @@ PURE = {
     "bridge.errors",
     "bridge.events",
     "bridge.decider",
+    "bridge.upcast",
     "bridge.states",
     "bridge.typed",
     "bridge.cache",
@@ -68,6 +69,8 @@ PURE = {
     "bridge.log.avro",
     "bridge.log.envelope",
     "bridge.log.compose",
+    "bridge.log.defaults",
+    "bridge.log.newest",
     "bridge.store.contract",
     "bridge.store.keys",
     "bridge.store.ranges",
@@ -89,6 +92,7 @@ PUBLIC = {
     "bridge.history",
     "bridge.projection",
     "bridge.settings",
+    "bridge.upcast",
     "bridge.wiring",
 }
 """What an application is written with."""
