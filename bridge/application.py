@@ -16,6 +16,7 @@ from typing import Any
 
 from bridge.decider import Decider
 from bridge.errors import NotFound, SchemaError
+from bridge.upcast import Change, Upcast, by_category
 
 ENTRY_POINTS = "lighthouse.applications"
 DEAD_LETTERS = "dead-letters"
@@ -38,7 +39,8 @@ class Application:
     """`schemas` holds a folder a category, with one .avsc an event type; a decider is optional for a category.
 
     `listings` says by category how a state is shown to people, as lines of text. `commands` is a typer application
-    whose commands the `lighthouse` command line takes over, loaded when called.
+    whose commands the `lighthouse` command line takes over, loaded when called. `upcasts` lead events of old schema
+    versions to the newest, without a gap.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Application:
     bookmarks: tuple[Bookmark, ...] = ()
     listings: Mapping[str, Callable[[Any], Iterable[str]]] = field(default_factory=dict)
     commands: Callable[[], Any] | None = None
+    upcasts: tuple[Upcast, ...] = ()
 
     def categories(self) -> tuple[str, ...]:
         """The categories, by name: the folders of `schemas` that hold an .avsc."""
@@ -62,6 +65,7 @@ class Catalog:
     bookmarks: dict[tuple[str, str], Bookmark] = field(default_factory=dict)
     listings: dict[str, Callable[[Any], Iterable[str]]] = field(default_factory=dict)
     commands: tuple[Callable[[], Any], ...] = ()
+    upcasts: dict[str, dict[tuple[str, int], Change]] = field(default_factory=dict)
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -79,7 +83,8 @@ class Catalog:
 def catalog(applications: Iterable[Application]) -> Catalog:
     """Puts applications together.
 
-    Raises SchemaError when two claim one category, one is the platform's own, or a decider has no schemas.
+    Raises SchemaError when two claim one category, one is the platform's own, a decider has no schemas, or an upcast
+    is of no event type or stands beside another of its step.
     """
     known = tuple(applications)
     schemas: dict[str, Path] = {}
@@ -95,7 +100,18 @@ def catalog(applications: Iterable[Application]) -> Catalog:
         raise SchemaError(f"the decider of category {category} has no schemas: no folder {category}/ with an .avsc")
     marks = {(mark.category, mark.name): mark for application in known for mark in application.bookmarks}
     listings = {category: lines for application in known for category, lines in application.listings.items()}
-    return Catalog(schemas, deciders, marks, listings, tuple(one.commands for one in known if one.commands))
+    commands = tuple(one.commands for one in known if one.commands)
+    return Catalog(schemas, deciders, marks, listings, commands, _upcasts(known, schemas))
+
+
+def _upcasts(known: Iterable[Application], schemas: Mapping[str, Path]) -> dict[str, dict[tuple[str, int], Change]]:
+    upcasts = [upcast for application in known for upcast in application.upcasts]
+    for one in upcasts:
+        if one.category not in schemas:
+            raise SchemaError(f"an upcast of {one.type} is of category {one.category}, which no application has")
+        if not (schemas[one.category] / f"{one.type}.avsc").is_file():
+            raise SchemaError(f"category {one.category}: an upcast is of {one.type}, but there is no {one.type}.avsc")
+    return by_category(upcasts)
 
 
 def registered() -> Catalog:

@@ -40,11 +40,15 @@ class StreamAnswer(msgspec.Struct):
 
 
 class EventAnswer(msgspec.Struct):
-    """An admitted event. `event_time` is what its writer said, `event_clock` the stream's maximum of it so far."""
+    """An admitted event as it was written, with the `schema_version` of its type then.
+
+    `event_time` is what its writer said, `event_clock` the stream's maximum of it so far.
+    """
 
     id: str
     version: Version
     type: str
+    schema_version: int
     data: dict[str, Any]
     effective_time: Instant
     event_time: Instant
@@ -103,6 +107,7 @@ def of_event(event: RecordedEvent) -> EventAnswer:
         id=event.id,
         version=event.version,
         type=event.type,
+        schema_version=event.schema_version,
         data=to_json(event.data),
         effective_time=rfc3339(event.effective),
         event_time=rfc3339(envelope.time),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from bridge.application import Catalog, registered
 from bridge.cache import StateCache
-from bridge.errors import LighthouseError
+from bridge.errors import LighthouseError, SchemaError
 from bridge.handle import Handler, Log, Rules
 from bridge.history.reader import History
 from bridge.local.addresses import located
@@ -17,7 +17,7 @@ from bridge.log import kafka
 from bridge.log.producer import Producer
 from bridge.log.readers import Reader
 from bridge.log.registry import Registry
-from bridge.log.schemas import Schemas
+from bridge.log.schemas import Schemas, problems
 from bridge.log.topics import Difference, TopicFacts, Topics
 from bridge.settings import Settings
 from bridge.spaces import Limits, Spaces
@@ -26,7 +26,7 @@ from bridge.store.contract import Stores
 from bridge.store.factory import open_stores
 from bridge.store.rows import Identity
 from bridge.ticks import Ticker
-from bridge.typed import Typed
+from bridge.typed import typed_by_category
 
 REGISTRY_TIMEOUT_OF_OWNERS = 1.0
 """Seconds: an owner that waits for the registry serves no other partition meanwhile."""
@@ -64,7 +64,7 @@ async def open_base(settings: Settings, registry_timeout: float | None = None) -
     settings = located(settings)
     catalog = registered()
     registry = Registry(settings.registry_url, registry_timeout or settings.registry_timeout)
-    schemas = Schemas(registry, catalog.schemas, settings.topic_prefix)
+    schemas = Schemas(registry, catalog.schemas, settings.topic_prefix, catalog.upcasts)
     try:
         yield Base(settings, catalog, Topics(settings), registry, schemas)
     finally:
@@ -73,10 +73,11 @@ async def open_base(settings: Settings, registry_timeout: float | None = None) -
 
 @asynccontextmanager
 async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
-    """Everything that reads and writes need. Raises Unavailable, or LighthouseError where a topic is missing."""
+    """Everything that reads and writes need. Raises Unavailable, SchemaError, LighthouseError for a missing topic."""
     async with AsyncExitStack() as stack:
         base = await stack.enter_async_context(open_base(settings))
         settings = base.settings
+        check_schemas(base.catalog)
         facts = await category_facts(base)
         stores = open_stores(settings.history_store, settings)
         stack.push_async_callback(stores.close)
@@ -86,12 +87,25 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
         stack.push_async_callback(reader.close)
         spaces = Spaces(stores, settings.topic_prefix, {name: fact.partitions for name, fact in facts.items()})
         await check_pins(spaces)
-        typed = {name: Typed(decider) for name, decider in base.catalog.deciders.items()}
+        typed = typed_by_category(base.catalog.deciders)
         log = Log(base.schemas, producer, reader.end)
         handler = Handler(log, spaces, typed, state_cache(settings), rules(settings))
         ticker = Ticker(producer)
         history = History(base.schemas, spaces, typed, ticker, settings.clock_skew)
         yield Platform(base, facts, stores, spaces, producer, ticker, reader, handler, history)
+
+
+def schema_problems(catalog: Catalog) -> dict[str, list[str]]:
+    """What is wrong with each category's files and upcasts, with no registry asked."""
+    steps = catalog.upcasts
+    return {name: problems(name, folder, steps.get(name, {})) for name, folder in catalog.schemas.items()}
+
+
+def check_schemas(catalog: Catalog) -> None:
+    """Raises SchemaError before anything is opened: a gap in the upcasts would park each stream with an old event."""
+    found = [sentence for wrong in schema_problems(catalog).values() for sentence in wrong]
+    if found:
+        raise SchemaError("; ".join(found))
 
 
 async def check_pins(spaces: Spaces) -> None:
@@ -143,7 +157,11 @@ async def create_topics(base: Base) -> tuple[list[str], list[Difference]]:
 
 
 async def push_schemas(base: Base) -> dict[str, int]:
-    """Registers the schema of every category; answers the ids by subject. Raises SchemaError, RegistryAway."""
+    """Registers the schema of every category; answers the ids by subject. Raises SchemaError, RegistryAway.
+
+    None is registered while an upcast is missing: what is registered can only be added to.
+    """
+    check_schemas(base.catalog)
     return {
         base.schemas.subject(category): await base.registry.push(
             base.schemas.subject(category), base.schemas.local(category)

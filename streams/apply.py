@@ -203,9 +203,19 @@ class _Batch:
         name, version, envelope = stream.name, stream.next, read_envelope(decoded.envelope)
         where, clocks = (self._partition, offset), (self._effective, stream.event_time)
         for index, event in enumerate(decoded.events):
-            kind, data = event.branch.type, event.data
-            told = RecordedEvent(name, version + index, kind, data, envelope, append.append, index, *where, *clocks)
+            kind, written = event.branch.type, (*clocks, event.branch.version)
+            try:
+                data = event.newest
+            except Exception as error:  # an upcast is the application's code
+                self._tell_unread(offset, index, append, stream, f"{type(error).__name__}: {error}")
+                continue
+            told = RecordedEvent(name, version + index, kind, data, envelope, append.append, index, *where, *written)
             self._after.events.append(told)
+
+    def _tell_unread(self, offset: int, index: int, append: AppendRecord, stream: _Stream, error: str) -> None:
+        """An event that no projection can be given yet."""
+        name, place = f"{append.append.hex()}:{index}", (offset, index, self._effective)
+        self._after.events.append(Unread(name, stream.name, stream.next + index, *place, error))
 
     def _raw_rows(self, offset: int, append: AppendRecord, stream: _Stream, error: str) -> None:
         """Rows of an append that cannot be decoded: the first holds the whole value, to be read when that changes."""
@@ -217,16 +227,14 @@ class _Batch:
             self._puts[stream.events + keys.pack_u64(version)] = row
             self._puts[keys.order(offset, index)] = pack_order(stream.key, version)
             if self._partition >= 0:
-                name = f"{append.append.hex()}:{index}"
-                unread = Unread(name, stream.name, version, offset, index, self._effective, error)
-                self._after.events.append(unread)
+                self._tell_unread(offset, index, append, stream, error)
 
     def _evolve(self, typed: Typed, stream: _Stream, events: Sequence[Slice]) -> None:
         """Folds the events into the stream's state; an error parks the stream before the event that raised it."""
         version, state = stream.next, stream.fold[1] if stream.fold is not None else typed.decider.initial
         for event in events:
             try:
-                state = typed.evolve(state, event.branch.type, event.data)
+                state = typed.evolve(state, event.branch.type, event.newest)
                 if (version + 1) % EVERY == 0:
                     encoded = typed.encode(state)
                     self._puts[keys.snapshot(typed.version, stream.name, version)] = pack_state(version, encoded)

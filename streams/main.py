@@ -17,8 +17,16 @@ from bridge.log.topics import TopicFacts
 from bridge.settings import Settings
 from bridge.store.factory import open_stores
 from bridge.ticks import Ticker
-from bridge.typed import Typed
-from bridge.wiring import REGISTRY_TIMEOUT_OF_OWNERS, Base, category_facts, identities, open_base, state_cache
+from bridge.typed import typed_by_category
+from bridge.wiring import (
+    REGISTRY_TIMEOUT_OF_OWNERS,
+    Base,
+    category_facts,
+    check_schemas,
+    identities,
+    open_base,
+    state_cache,
+)
 from streams.dead_letters import DeadLetters
 from streams.owner import Code
 from streams.processor import Parts, Processor
@@ -49,8 +57,9 @@ class Scene:
 
 @asynccontextmanager
 async def scene(settings: Settings) -> AsyncIterator[Scene]:
-    """Opens what both roles need. Raises LighthouseError where a topic is missing."""
+    """Opens what both roles need. Raises SchemaError, LighthouseError where a topic is missing."""
     async with open_base(settings, REGISTRY_TIMEOUT_OF_OWNERS) as base:
+        check_schemas(base.catalog)
         facts = await category_facts(base)
         producer = Producer(kafka.producer(base.settings))
         try:
@@ -65,7 +74,7 @@ async def run_processor(settings: Settings, stop: asyncio.Event, step: Step = la
         settings = stage.base.settings
         stores = open_stores(settings.history_store, settings)
         states = state_cache(settings)
-        typed = {name: Typed(decider) for name, decider in stage.base.catalog.deciders.items()}
+        typed = typed_by_category(stage.base.catalog.deciders)
 
         def code(category: str) -> Code:
             return Code(stage.base.schemas, typed.get(category), states)

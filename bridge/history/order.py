@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from bridge.errors import Parked
+from bridge.errors import Parked, Unavailable
 from bridge.events import RecordedEvent
-from bridge.history.events import PAGE_BYTES, decoded, recorded
+from bridge.history.events import PAGE_BYTES, decoded, newest
 from bridge.log.schemas import Schemas
 from bridge.store import keys
 from bridge.store.contract import View
@@ -66,7 +66,12 @@ def _behind(item: Item) -> Place:
 
 async def _item(schemas: Schemas, partition: int, stream: str, version: int, row: EventRow) -> Item:
     try:
-        return recorded(stream, partition, version, row, await decoded(schemas, stream, version, row))
-    except Parked as error:
-        name = f"{row.append.hex()}:{row.index}"
-        return Unread(name, stream, version, row.offset, row.index, row.effective, str(error))
+        return newest(stream, partition, version, row, await decoded(schemas, stream, version, row))
+    except Unavailable as error:
+        if not isinstance(error, Parked):
+            raise
+        why = str(error)
+    except Exception as error:  # an upcast is the application's code
+        why = f"{type(error).__name__}: {error}"
+    name = f"{row.append.hex()}:{row.index}"
+    return Unread(name, stream, version, row.offset, row.index, row.effective, why)

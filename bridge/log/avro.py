@@ -6,8 +6,8 @@ The bytes are exactly those of the `Append` record of the category's schema: any
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +16,7 @@ from fastavro import parse_schema, schemaless_reader, schemaless_writer
 
 from bridge.errors import Invalid, SchemaError, TooLarge, Undecodable
 from bridge.events import Envelope
-from bridge.log.compose import ENVELOPE, Schema
+from bridge.log.compose import ENVELOPE, Schema, event_types
 from bridge.log.envelope import read as envelope_at
 from bridge.log.envelope import read_long, skim, zigzag
 from bridge.log.envelope import write as write_envelope
@@ -29,23 +29,37 @@ _UNFIT = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
 """What fastavro raises for a value that does not fit its schema."""
 
 
+Upgrade = Callable[[bytes], dict[str, Any]]
+"""From an event's own bytes to its fields in the newest shape; new ones with every call."""
+
+
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """One event type of a category's union: its short name, its upcasting version, its parsed schema."""
+    """One event type of a category's union: its short name, its upcasting version, its parsed schema.
+
+    `upgrade` leads to the shape that today's code knows (`bridge.log.newest`); None where this is that shape.
+    """
 
     type: str
     version: int
     schema: Any
     index: int
+    upgrade: Upgrade | None = None
+
+
+def _as_it_is(_: Branch) -> None:
+    """No upgrade."""
 
 
 class CategorySchema:
     """A category's `Append` schema under its id in the registry, ready to read and write."""
 
-    def __init__(self, schema_id: int, schema: Schema) -> None:
+    def __init__(
+        self, schema_id: int, schema: Schema, upgrade_of: Callable[[Branch], Upgrade | None] = _as_it_is
+    ) -> None:
         self.id = schema_id
         self.schema = schema
-        self.branches = _branches(schema)
+        self.branches = tuple(replace(branch, upgrade=upgrade_of(branch)) for branch in _branches(schema))
         self.prefix = PREFIX.pack(0, schema_id)
 
     @cached_property
@@ -69,16 +83,22 @@ def _branches(schema: Schema) -> tuple[Branch, ...]:
         raise SchemaError(f"schema {schema.get('name')!r} with fields {names} is not an Append of this format")
     return tuple(
         Branch(event["name"].rpartition(".")[2], event.get("version", 1), parse_schema(event, named), index)
-        for index, event in enumerate(schema["fields"][-1]["type"]["items"])
+        for index, event in enumerate(event_types(schema))
     )
 
 
 class Slice(msgspec.Struct, frozen=True, gc=False):
-    """One event of an append: its branch, its fields, and its own Avro bytes (branch number and body)."""
+    """One event of an append: its branch, its fields as written, and its own Avro bytes (branch number and body)."""
 
     branch: Branch
     data: dict[str, Any]
     raw: bytes
+
+    @property
+    def newest(self) -> dict[str, Any]:
+        """The fields as today's code has them: what every fold is given. Raises whatever an upcast raises."""
+        upgrade = self.branch.upgrade
+        return self.data if upgrade is None else upgrade(self.raw)
 
 
 class Decoded(msgspec.Struct, frozen=True, gc=False):

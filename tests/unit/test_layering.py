@@ -14,7 +14,7 @@ OURS = ("bridge", "streams", "lighthouse")
 
 LEVELS: list[set[str]] = [
     {"bridge.errors", "bridge.collector"},
-    {"bridge.events", "bridge.decider", "bridge.settings", "bridge.times"},
+    {"bridge.events", "bridge.decider", "bridge.upcast", "bridge.settings", "bridge.times"},
     {"bridge.projection", "bridge.decisions"},
     {"bridge.states", "bridge.cache", "bridge.application"},
     {"bridge.typed"},
@@ -63,6 +63,7 @@ PURE = {
     "bridge.decider",
     "bridge.decisions",
     "bridge.projection",
+    "bridge.upcast",
     "bridge.states",
     "bridge.typed",
     "bridge.cache",
@@ -71,6 +72,8 @@ PURE = {
     "bridge.log.avro",
     "bridge.log.envelope",
     "bridge.log.compose",
+    "bridge.log.defaults",
+    "bridge.log.newest",
     "bridge.store.contract",
     "bridge.store.keys",
     "bridge.store.ranges",
@@ -100,6 +103,7 @@ PUBLIC = {
     "bridge.history",
     "bridge.projection",
     "bridge.settings",
+    "bridge.upcast",
     "bridge.wiring",
 }
 """What an application is written with."""
