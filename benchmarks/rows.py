@@ -11,7 +11,7 @@ from benchmarks.failover import failover
 from benchmarks.figure import Measured, Target
 from benchmarks.memory import memory
 from benchmarks.over_http import http_append, http_append_batch
-from benchmarks.process import process
+from benchmarks.process import process, project
 from benchmarks.servers import Servers
 from benchmarks.up_warm import up_warm
 
@@ -82,6 +82,13 @@ ROWS = {
         (at_least(40_000),),
         "bare confluent-kafka consumer that decodes the same records with fastavro",
         process,
+    ),
+    "project": Row(
+        "one processor: admission, history, state and the built-in projections, from the same start",
+        "events/s",
+        (at_least(20_000),),
+        "bare confluent-kafka consumer that decodes the same records with fastavro",
+        project,
     ),
     "state_as_of": Row(
         "state of a stream of 10,000 events at a random time, in a history of 1,000,000 events, p99",

@@ -8,7 +8,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from bridge.application import Catalog, registered
+from bridge.builtin import BUILT_IN
 from bridge.cache import StateCache
+from bridge.decisions import CATEGORY as SYSTEM
 from bridge.errors import LighthouseError, SchemaError
 from bridge.handle import Handler, Log, Rules
 from bridge.history.reader import History
@@ -19,17 +21,22 @@ from bridge.log.readers import Reader
 from bridge.log.registry import Registry
 from bridge.log.schemas import Schemas, problems
 from bridge.log.topics import Difference, TopicFacts, Topics
+from bridge.query.reader import Projections
 from bridge.settings import Settings
 from bridge.spaces import Limits, Spaces
 from bridge.store import keys
 from bridge.store.contract import Stores
 from bridge.store.factory import open_stores
 from bridge.store.rows import Identity
+from bridge.system.follower import Follower
 from bridge.ticks import Ticker
-from bridge.typed import typed_by_category
+from bridge.typed import Typed, typed_by_category
 
 REGISTRY_TIMEOUT_OF_OWNERS = 1.0
 """Seconds: an owner that waits for the registry serves no other partition meanwhile."""
+
+PATIENCE_OF_OWNERS = 1.0
+"""Seconds that an owner's last records may take: they are ticks, or decisions that another owner takes as well."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,9 @@ class Platform:
     reader: Reader
     handler: Handler
     history: History
+    follower: Follower
+    projections: Projections
+    typed: dict[str, Typed]
 
 
 @asynccontextmanager
@@ -63,6 +73,8 @@ async def open_base(settings: Settings, registry_timeout: float | None = None) -
     """Clients for Kafka and the registry; nothing is connected yet."""
     settings = located(settings)
     catalog = registered()
+    if not settings.built_in:
+        catalog = catalog.without(BUILT_IN)
     registry = Registry(settings.registry_url, registry_timeout or settings.registry_timeout)
     schemas = Schemas(registry, catalog.schemas, settings.topic_prefix, catalog.upcasts)
     try:
@@ -72,17 +84,20 @@ async def open_base(settings: Settings, registry_timeout: float | None = None) -
 
 
 @asynccontextmanager
-async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
-    """Everything that reads and writes need. Raises Unavailable, SchemaError, LighthouseError for a missing topic."""
+async def open_platform(settings: Settings, owner: bool = False) -> AsyncIterator[Platform]:
+    """Everything that reads and writes need. Raises Unavailable, SchemaError, LighthouseError for a missing topic.
+
+    An `owner` of partitions waits for nobody long: not for the registry, and not for Kafka when it ends.
+    """
     async with AsyncExitStack() as stack:
-        base = await stack.enter_async_context(open_base(settings))
+        base = await stack.enter_async_context(open_base(settings, REGISTRY_TIMEOUT_OF_OWNERS if owner else None))
         settings = base.settings
         check_schemas(base.catalog)
         facts = await category_facts(base)
         stores = open_stores(settings.history_store, settings)
         stack.push_async_callback(stores.close)
         producer = Producer(kafka.producer(settings))
-        stack.push_async_callback(producer.close, settings.deadline)
+        stack.push_async_callback(producer.close, PATIENCE_OF_OWNERS if owner else settings.deadline)
         reader = Reader(settings, settings.deadline / 2)
         stack.push_async_callback(reader.close)
         spaces = Spaces(stores, settings.topic_prefix, {name: fact.partitions for name, fact in facts.items()})
@@ -92,7 +107,12 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
         handler = Handler(log, spaces, typed, state_cache(settings), rules(settings))
         ticker = Ticker(producer)
         history = History(base.schemas, spaces, typed, ticker, settings.clock_skew)
-        yield Platform(base, facts, stores, spaces, producer, ticker, reader, handler, history)
+        follower = Follower(reader, base.schemas, spaces.place(SYSTEM, 0))
+        stack.push_async_callback(follower.close)
+        projections = Projections(spaces, base.catalog, follower, ticker, limits(settings))
+        yield Platform(
+            base, facts, stores, spaces, producer, ticker, reader, handler, history, follower, projections, typed
+        )
 
 
 def schema_problems(catalog: Catalog) -> dict[str, list[str]]:
