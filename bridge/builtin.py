@@ -5,6 +5,8 @@ They are written as any other projection is.
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from struct import Struct
@@ -51,11 +53,30 @@ def project_activity(event: RecordedEvent, rows: Rows[int]) -> None:
     rows.put(key, (rows.get(key) or 0) + 1)
 
 
+def project_activities(events: Sequence[RecordedEvent], rows: Rows[int]) -> None:
+    """The same for many."""
+    counts = Counter([(event.effective // MINUTE, category_of(event.stream), event.type) for event in events])
+    more = {_activity_key(*key): count for key, count in counts.items()}
+    before = rows.get_many(more)
+    for key, count in more.items():
+        rows.put(key, before.get(key, 0) + count)
+
+
 def project_streams(event: RecordedEvent, rows: Rows[StreamRow]) -> None:
     """A row a stream."""
     before = rows.get(event.stream)
     first = event.effective if before is None else before.first
     rows.put(event.stream, StreamRow(event.version + 1, first, event.effective))
+
+
+def project_many_streams(events: Sequence[RecordedEvent], rows: Rows[StreamRow]) -> None:
+    """The same for many: the last event of each stream says all, and the first one where the stream is new."""
+    last = {event.stream: event for event in events}
+    before = rows.get_many(last)
+    first = {event.stream: event.effective for event in reversed(events)} if len(before) < len(last) else {}
+    for stream, event in last.items():
+        begun = before[stream].first if stream in before else first[stream]
+        rows.put(stream, StreamRow(event.version + 1, begun, event.effective))
 
 
 def project_index(event: RecordedEvent, rows: Rows[bytes]) -> None:
@@ -71,6 +92,27 @@ def project_index(event: RecordedEvent, rows: Rows[bytes]) -> None:
     _note(rows, index_key("actor", event.envelope.actor, category, event.partition, block), place)
     if event.envelope.correlation:
         _note(rows, index_key("correlation", event.envelope.correlation, category, event.partition, block), place)
+
+
+def project_indexes(events: Sequence[RecordedEvent], rows: Rows[bytes]) -> None:
+    """The same for many: the places of each key together, without those that its row ends with."""
+    places: dict[tuple[str, str, str, int, int], list[bytes]] = defaultdict(list)
+    for event in events:
+        category, partition = category_of(event.stream), event.partition
+        block, place = event.offset >> BLOCK_BITS, _OFFSET.pack(event.offset & _IN_BLOCK)
+        places["type", event.type, category, partition, block].append(place)
+        if not event.index:
+            places["actor", event.envelope.actor, category, partition, block].append(place)
+            if event.envelope.correlation:
+                places["correlation", event.envelope.correlation, category, partition, block].append(place)
+    more = {index_key(*what): found for what, found in places.items()}
+    before = rows.get_many(more)
+    for key, found in more.items():
+        known = before.get(key, b"")
+        new = dict.fromkeys(found)
+        new.pop(known[-2:], None)
+        if new:
+            rows.put(key, known + b"".join(new))
 
 
 def _note(rows: Rows[bytes], key: str, place: bytes) -> None:
@@ -109,7 +151,7 @@ def only(one: bytes, other: bytes) -> bytes:
     raise AssertionError(f"two partitions have written one row: {one!r} and {other!r}")
 
 
-ACTIVITY = Projection("activity", 1, project_activity, int, merge=int.__add__)
-STREAMS = Projection("streams", 1, project_streams, StreamRow)
-INDEX = Projection("index", 1, project_index, bytes, merge=only)
+ACTIVITY = Projection("activity", 1, project_activity, int, merge=int.__add__, project_many=project_activities)
+STREAMS = Projection("streams", 1, project_streams, StreamRow, project_many=project_many_streams)
+INDEX = Projection("index", 1, project_index, bytes, merge=only, project_many=project_indexes)
 BUILT_IN = (ACTIVITY, STREAMS, INDEX)

@@ -12,7 +12,7 @@ again for an event that it did not finish, so it keeps nothing outside of its ro
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -34,6 +34,9 @@ class Rows(Protocol[R]):
     def get(self, key: str) -> R | None:
         """The row, or None."""
 
+    def get_many(self, keys: Iterable[str]) -> dict[str, R]:
+        """The rows of these keys that there are: cheaper than one after the other."""
+
     def put(self, key: str, row: R) -> None:
         """Sets a row. Raises BadRow for a key that `check_key` refuses."""
 
@@ -49,6 +52,9 @@ class Projection(Generic[R]):
     all. Without `merge` each row belongs to the stream whose event wrote it: its key is that stream, or begins with
     it and a `#`. With a commutative and associative `merge` any key may be written in any partition, and a reader is
     given the partitions' rows of that key merged. `versioned` keeps what each row was at every effective time.
+
+    `project_many`, for speed alone, does for a run of events what `project` does for one after the other; where it
+    raises, or the projection is versioned, the events are projected one by one.
     """
 
     name: str
@@ -58,6 +64,7 @@ class Projection(Generic[R]):
     categories: tuple[str, ...] | None = None
     merge: Callable[[R, R], R] | None = None
     versioned: bool = False
+    project_many: Callable[[Sequence[RecordedEvent], Rows[R]], None] | None = None
 
     def __post_init__(self) -> None:
         if NAME.fullmatch(self.name) is None:
@@ -74,14 +81,14 @@ class BadRow(LighthouseError):
     """A projection put a row under a key that it must not use."""
 
 
-def check_key(projection: Projection[Any], stream: str, key: str) -> None:
-    """Raises BadRow unless an event of this stream may write this row."""
+def check_key(projection: Projection[Any], streams: Container[str], key: str) -> None:
+    """Raises BadRow unless an event of these streams may write this row."""
     if not key or "\0" in key or len(key.encode()) > KEY_BYTES:
         raise BadRow(f"row key {key[:80]!r} of {projection.name} must have 1 to {KEY_BYTES} bytes, none of them zero")
-    if projection.merge is None and stream_of_key(key) != stream:
+    if projection.merge is None and stream_of_key(key) not in streams:
         raise BadRow(
-            f"row {key[:80]!r} of {projection.name} was written by {stream}: without a `merge`, a row's key is its "
-            "stream, or the stream, a # and more"
+            f"row {key[:80]!r} of {projection.name} was written by another stream: without a `merge`, a row's key is "
+            "its event's stream, or that stream, a # and more"
         )
 
 
@@ -96,10 +103,13 @@ class _Kit(dict[str, R]):
     def __init__(self, projection: Projection[R]) -> None:
         super().__init__()
         self._projection = projection
-        self.stream = ""
+        self.streams: set[str] = set()
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, R]:
+        return {key: self[key] for key in keys if key in self}
 
     def put(self, key: str, row: R) -> None:
-        check_key(self._projection, self.stream, key)
+        check_key(self._projection, self.streams, key)
         self[key] = row
 
     def delete(self, key: str) -> None:
@@ -107,9 +117,17 @@ class _Kit(dict[str, R]):
 
 
 def projected(projection: Projection[R], events: Iterable[RecordedEvent]) -> dict[str, R]:
-    """The rows that these events lead to, for tests: `assert projected(counts, [opened]) == {"account/a": 1}`."""
-    rows = _Kit(projection)
-    for event in events:
-        rows.stream = event.stream
+    """The rows that these events lead to, for tests: `assert projected(counts, [opened]) == {"account/a": 1}`.
+
+    Asserts that `project_many`, where there is one, comes to the same.
+    """
+    rows, found = _Kit(projection), tuple(events)
+    for event in found:
+        rows.streams = {event.stream}
         projection.project(event, rows)
+    if projection.project_many is not None:
+        many = _Kit(projection)
+        many.streams = {event.stream for event in found}
+        projection.project_many(found, many)
+        assert dict(many) == dict(rows), f"project_many of {projection.name} comes to other rows than project"
     return dict(rows)

@@ -16,7 +16,7 @@ from bridge.events import RecordedEvent
 from bridge.history.order import Item, Unread
 from bridge.history.state import EVERY, LARGE, Folded
 from bridge.log.admission import Verdict, judge
-from bridge.log.avro import Decoded, Slice, read_envelope
+from bridge.log.avro import Decoded, Slice
 from bridge.log.record import AppendRecord, Malformed, Parsed, Record
 from bridge.store import keys
 from bridge.store.contract import Writes
@@ -177,7 +177,8 @@ class _Batch:
             self._raw_rows(record.offset, append, stream, str(error))
             self._park(stream, ParkedRow(stream.next, str(error)))
         else:
-            stream.event_time = max(stream.event_time, decoded.time) if stream.next else decoded.time
+            time = decoded.said.time
+            stream.event_time = max(stream.event_time, time) if stream.next else time
             self._event_rows(record.offset, append, stream, decoded)
             if self._partition >= 0:
                 self._tell_events(record.offset, append, stream, decoded)
@@ -200,7 +201,7 @@ class _Batch:
 
     def _tell_events(self, offset: int, append: AppendRecord, stream: _Stream, decoded: Decoded) -> None:
         """The events as projections are given them."""
-        name, version, envelope = stream.name, stream.next, read_envelope(decoded.envelope)
+        name, version, envelope = stream.name, stream.next, decoded.said
         where, clocks = (self._partition, offset), (self._effective, stream.event_time)
         for index, event in enumerate(decoded.events):
             kind, written = event.branch.type, (*clocks, event.branch.version)

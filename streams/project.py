@@ -8,12 +8,13 @@ only to learn which rows it will want. The caller fetches them all at once, and 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from bridge import states
+from bridge.events import RecordedEvent
 from bridge.history.order import Item, Unread
 from bridge.projection import BadRow, Projection, check_key
 from bridge.store import keys
@@ -76,45 +77,65 @@ class Fold:
         self.done = 0
         self._build = build
         self._project = build.projection.project
+        self._many = None if build.projection.versioned else build.projection.project_many
         self._look = look
         self._skips = {event for version, event in skips if version == build.projection.version}
-        self._versioned = build.projection.versioned
         self._encoded: dict[str, bytes | None] = {}
         self._old: dict[bytes, bytes] = {}
         self._undo: list[tuple[str, Any]] = []
-        self._stream = ""
-        self._scouting = False
+        self._streams: Container[str] = ()
 
     def run(self, items: Sequence[Item]) -> bool:
         """Goes on from item `done`. False where rows are `missing`; else all is done, or `parked` says why not."""
         self.missing.clear()
+        if self._many is not None:
+            return self._all(items, self._many)
         while self.done < len(items):
             item = items[self.done]
             try:
                 if not (self._skips and item.id in self._skips):
                     self._one(item)
             except Absent:
-                self._revert(0)
+                self._revert()
                 self._scout(items[self.done + 1 :])
                 return False
             except Exception as error:  # the application's code: whatever it raises parks the build
-                self._revert(0)
-                self.park(item, error)
+                self._revert()
+                self._park(item, error)
                 return True
             self.done += 1
         return True
 
-    def park(self, item: Item, error: Exception) -> None:
+    def _all(self, items: Sequence[Item], many: Callable[[Any, Any], None]) -> bool:
+        """All items in one call, if they allow that and the code does; else one by one from here on."""
+        try:
+            if self._skips or {*map(type, items)} != {RecordedEvent}:
+                raise _Unread
+            self._streams = {item.stream for item in items}
+            self._undo.clear()
+            many(items, self)
+            self._encode(0)
+        except Absent:
+            self._revert()
+            return False
+        except Exception:  # which event it was, `project` will tell
+            self._revert()
+            self._many = None
+            return self.run(items)
+        self.done = len(items)
+        return True
+
+    def _park(self, item: Item, error: Exception) -> None:
         """The build stands still at this item."""
-        name, unread = item.id, isinstance(error, _Unread)
+        unread = isinstance(error, _Unread)
         said = str(error) if unread else f"{type(error).__name__}: {error}"
         trace = "" if unread else traceback.format_exc()
-        self.parked = ParkedEvent(item.stream, item.version, name, item.effective, said, trace, unread=unread)
+        self.parked = ParkedEvent(item.stream, item.version, item.id, item.effective, said, trace, unread=unread)
 
     def _one(self, item: Item) -> None:
         if isinstance(item, Unread):
             raise _Unread(item.error)
-        self._stream = item.stream
+        self._streams = (item.stream,)
         self._undo.clear()
         self._project(item, self)
         if self._undo:
@@ -124,27 +145,26 @@ class Fold:
         """Encodes what the event has put: a row that cannot be encoded parks at its event in every batching."""
         encoded = {key: _raw(self.changed[key]) for key, _ in self._undo}
         self._encoded |= encoded
-        if self._versioned:
+        if self._build.projection.versioned:
             prefix = self._build.prefix
             self._old |= {keys.old_row(prefix, key, effective): pack_old(raw) for key, raw in encoded.items()}
 
     def _scout(self, items: Iterable[Item]) -> None:
         """Learns which rows the rest of the batch will want, and takes everything back."""
-        before, self._scouting = len(self._undo), True
+        self._undo.clear()
         for item in items:
             if isinstance(item, Unread):
                 break
-            self._stream = item.stream
+            self._streams = (item.stream,)
             try:
                 self._project(item, self)
             except (Absent, Exception):  # what comes of it here does not count
                 continue
-        self._scouting = False
-        self._revert(before)
+        self._revert()
 
-    def _revert(self, to: int) -> None:
-        """Takes back what was put since the undo log had this length."""
-        while len(self._undo) > to:
+    def _revert(self) -> None:
+        """Takes back what was put since the undo log was begun."""
+        while self._undo:
             key, row = self._undo.pop()
             if row is None:
                 del self.changed[key]
@@ -165,6 +185,22 @@ class Fold:
             raise BadRow(row.error)
         return row
 
+    def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
+        """See projection.Rows."""
+        found, wanted = {}, tuple(keys)
+        for key in wanted:
+            row = self.changed.get(key)
+            if row is None and (row := self._look(key)) is None:
+                self.missing.add(key)
+            elif row is not ABSENT:
+                found[key] = row
+        if self.missing:
+            raise Absent
+        for row in found.values():
+            if isinstance(row, Misfit):
+                raise BadRow(row.error)
+        return found
+
     def put(self, key: str, row: Any) -> None:
         """See projection.Rows."""
         if row is None:
@@ -176,9 +212,10 @@ class Fold:
         self._set(key, ABSENT)
 
     def _set(self, key: str, row: Any) -> None:
-        if key != self._stream:
-            check_key(self._build.projection, self._stream, key)
-        self._undo.append((key, self.changed.get(key)))
+        before = self.changed.get(key)
+        if before is None or self._build.projection.merge is None:
+            check_key(self._build.projection, self._streams, key)
+        self._undo.append((key, before))
         self.changed[key] = row
 
     # What is to be written.

@@ -18,7 +18,7 @@ from bridge.errors import Invalid, SchemaError, TooLarge, Undecodable
 from bridge.events import Envelope
 from bridge.log.compose import ENVELOPE, Schema, event_types
 from bridge.log.envelope import read as envelope_at
-from bridge.log.envelope import read_long, skim, zigzag
+from bridge.log.envelope import read_long, zigzag
 from bridge.log.envelope import write as write_envelope
 from bridge.log.record import PREFIX
 
@@ -102,9 +102,9 @@ class Slice(msgspec.Struct, frozen=True, gc=False):
 
 
 class Decoded(msgspec.Struct, frozen=True, gc=False):
-    """An append: its event time, its envelope's own bytes, and its events."""
+    """An append: what it says of itself, the same as its own bytes, and its events."""
 
-    time: int
+    said: Envelope
     envelope: bytes
     events: list[Slice]
 
@@ -142,7 +142,7 @@ def decode(schema: CategorySchema, value: bytes, count: int) -> Decoded:
 
 
 def _decode(schema: CategorySchema, value: bytes, count: int) -> Decoded:
-    time, end = skim(value, PREFIX.size)
+    said, end = envelope_at(value, PREFIX.size)
     if end - PREFIX.size > MAX_ENVELOPE:
         raise Undecodable(f"the envelope has {end - PREFIX.size} bytes, more than {MAX_ENVELOPE}")
     events, place = _slices(schema, value, end, count)
@@ -150,7 +150,7 @@ def _decode(schema: CategorySchema, value: bytes, count: int) -> Decoded:
         raise Undecodable(f"the value holds {len(events)} events, the header says {count}")
     if place != len(value):
         raise Undecodable(f"{len(value) - place} bytes stand behind the append")
-    return Decoded(time, value[PREFIX.size : end], events)
+    return Decoded(said, value[PREFIX.size : end], events)
 
 
 def _slices(schema: CategorySchema, value: bytes, place: int, most: int) -> tuple[list[Slice], int]:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge import states
+from bridge.builtin import BUILT_IN
 from bridge.cache import Cache
 from bridge.decisions import BuildAnswered, BuildBegun, BuildDropped, Decisions, EventSkipped, RetryAsked
 from bridge.events import RecordedEvent
@@ -67,6 +68,15 @@ BALANCES = Projection("balances", 1, project_balance, Balance, ("account",), ver
 MEMOS = Projection("memos", 1, project_memos, int, merge=lambda one, other: one + other)
 CHOOSY = Projection("choosy", 1, choosy, int)
 OTHERS = Projection("others", 1, project_memos, int, ("somebody-else",), merge=max)
+
+
+def project_many_memos(events: Sequence[RecordedEvent], rows: Rows[int]) -> None:
+    for event in events:
+        project_memos(event, rows)
+
+
+MANY = Projection("many", 1, project_memos, int, merge=max, project_many=project_many_memos)
+EVERYTHING = (BALANCES, MEMOS, OTHERS, MANY, *BUILT_IN)
 
 STREAMS = [name for name in map("account/{}".format, "abcdefgh") if partition_of(name.encode(), PLACE.partitions) == 0]
 DRAFTS = st.lists(
@@ -146,19 +156,19 @@ def test_live_rows_are_the_naive_fold_and_a_clean_rebuild(
     drafts: list[Draft], steps: list[str], data: st.DataObject
 ) -> None:
     log, sizes = records(drafts), iter(lambda: data.draw(st.integers(1, 5)), 0)
-    bench = Bench(projecting=projecting(BALANCES, MEMOS, OTHERS))
+    bench = Bench(projecting=projecting(*EVERYTHING))
     go(bench, log, steps, sizes)
     events = events_of(bench)
-    for projection in (BALANCES, MEMOS):
+    for projection in (BALANCES, MEMOS, MANY, *BUILT_IN):
         assert current(bench, projection) == projected(projection, events)
         assert progress_of(bench, projection).live
-    clean = Bench(projecting=projecting(BALANCES, MEMOS, OTHERS, cached=1000)).built()
+    clean = Bench(projecting=projecting(*EVERYTHING, cached=1000)).built()
     clean.take_all(log)
     late = Bench().take_all(log)
-    late.projecting = projecting(BALANCES, MEMOS)
+    late.projecting = projecting(*EVERYTHING)
     late.deploy()
     late.built()
-    for projection in (BALANCES, MEMOS):
+    for projection in (BALANCES, MEMOS, MANY, *BUILT_IN):
         assert rows_of(bench, projection) == rows_of(clean, projection) == rows_of(late, projection)
     assert not [key for key in bench.rows() if key.startswith(keys.projection("others", keys.build(1, 0)))]
 
