@@ -5,7 +5,8 @@ Times are RFC 3339 in UTC with microseconds.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -13,6 +14,10 @@ from bridge import states
 from bridge.events import RecordedEvent
 from bridge.history.reader import Diff, Page, StateAt, StreamInfo
 from bridge.log.json_values import to_json
+from bridge.query.builds import BuildStatus, InPartition, ProjectionStatus
+from bridge.query.reader import Page as RowsPage
+from bridge.query.reader import Row
+from bridge.store.rows import ParkedEvent
 from bridge.times import rfc3339
 
 Version = Annotated[int, msgspec.Meta(ge=0, description="0-based place of an event in its stream.")]
@@ -92,6 +97,89 @@ class DiffAnswer(msgspec.Struct, rename={"first": "from", "last": "to"}):
     events: list[EventAnswer]
 
 
+class ParkedEventAnswer(msgspec.Struct):
+    """Where a build stands still, and why; `unread` says that it goes on by itself once the event can be decoded."""
+
+    category: str
+    partition: int
+    event: str
+    stream: str
+    version: Version
+    effective_time: Instant
+    error: str
+    traceback: str
+    unread: bool
+
+
+class BuildAnswer(msgspec.Struct):
+    """One build of a projection. `progress` goes from 0 to 1; `registered` says whether its code is.
+
+    `lag_records` and `lag_seconds` are behind the history: those of the partition that is most behind, in seconds.
+    """
+
+    version: Version
+    generation: int
+    answering: bool
+    registered: bool
+    state: Literal["live", "building", "parked", "stale"]
+    lag_records: int
+    lag_seconds: float
+    progress: float
+    eta_seconds: float | None
+    parked: list[ParkedEventAnswer]
+
+
+class ProjectionAnswer(msgspec.Struct):
+    """A projection. `version` and `generation` are those of the build that answers queries."""
+
+    name: str
+    version: Version
+    generation: int
+    categories: list[str] | None
+    merged: bool
+    versioned: bool
+    builds: list[BuildAnswer]
+
+
+class ProjectionsAnswer(msgspec.Struct):
+    """All projections, by name."""
+
+    projections: list[ProjectionAnswer]
+
+
+class RowAnswer(msgspec.Struct):
+    """A row as its projection put it. `behind` says that the build stands still, so that later events are missing."""
+
+    projection: str
+    version: Version
+    generation: int
+    key: str
+    row: Any
+    as_of: Instant | None
+    final: bool
+    behind: bool
+
+
+class KeyedRow(msgspec.Struct):
+    """A row with its key."""
+
+    key: str
+    row: Any
+
+
+class RowsAnswer(msgspec.Struct):
+    """A page of rows; `next` is the `after` of the next page, null on the last one."""
+
+    projection: str
+    version: Version
+    generation: int
+    as_of: Instant | None
+    final: bool
+    behind: bool
+    next: str | None
+    rows: list[KeyedRow]
+
+
 def of_stream(info: StreamInfo) -> StreamAnswer:
     """The answer about a stream."""
     head, why = info.head, info.parked
@@ -135,6 +223,51 @@ def of_state(found: StateAt, as_of: int | None) -> StateAnswer:
 def of_diff(diff: Diff) -> DiffAnswer:
     """A difference."""
     return DiffAnswer(diff.stream, diff.before, diff.after, diff.patch, [of_event(event) for event in diff.events])
+
+
+def of_projections(found: Sequence[ProjectionStatus]) -> ProjectionsAnswer:
+    """All projections."""
+    return ProjectionsAnswer([of_projection(one) for one in found])
+
+
+def of_projection(found: ProjectionStatus) -> ProjectionAnswer:
+    """How a projection stands."""
+    projection = found.projection
+    categories = None if projection.categories is None else list(projection.categories)
+    kind = projection.merge is not None, projection.versioned
+    return ProjectionAnswer(projection.name, *found.answering, categories, *kind, list(map(_of_build, found.builds)))
+
+
+def _of_build(build: BuildStatus) -> BuildAnswer:
+    return BuildAnswer(
+        version=build.build[0],
+        generation=build.build[1],
+        answering=build.answering,
+        registered=build.registered,
+        state=build.standing.value,
+        lag_records=build.lag,
+        lag_seconds=round(build.seconds, 6),
+        progress=round(build.done, 6),
+        eta_seconds=None if build.eta is None else round(build.eta, 1),
+        parked=[_of_parked(one, one.progress.parked) for one in build.partitions if one.progress.parked is not None],
+    )
+
+
+def _of_parked(one: InPartition, why: ParkedEvent) -> ParkedEventAnswer:
+    where = one.category, one.partition, why.event, why.stream, why.version
+    return ParkedEventAnswer(*where, rfc3339(why.effective), why.error, why.traceback, why.unread)
+
+
+def of_row(row: Row, as_of: int | None) -> RowAnswer:
+    """One row."""
+    seen, value = row.seen, states.plain(row.value)
+    return RowAnswer(seen.projection, *seen.build, row.key, value, _time(as_of), seen.final, seen.behind)
+
+
+def of_rows(page: RowsPage, as_of: int | None) -> RowsAnswer:
+    """A page of rows."""
+    seen, rows = page.seen, [KeyedRow(key, states.plain(value)) for key, value in page.rows]
+    return RowsAnswer(seen.projection, *seen.build, _time(as_of), seen.final, seen.behind, page.next, rows)
 
 
 def _time(micros: int | None) -> str | None:

@@ -24,6 +24,7 @@ from bridge.log.topics import Difference, TopicFacts, Topics
 from bridge.query.reader import Projections
 from bridge.settings import Settings
 from bridge.spaces import Limits, Spaces
+from bridge.steering import Steering
 from bridge.store import keys
 from bridge.store.contract import Stores
 from bridge.store.factory import open_stores
@@ -61,11 +62,11 @@ class Platform:
     producer: Producer
     ticker: Ticker
     reader: Reader
+    typed: dict[str, Typed]
     handler: Handler
     history: History
-    follower: Follower
     projections: Projections
-    typed: dict[str, Typed]
+    steering: Steering
 
 
 @asynccontextmanager
@@ -110,8 +111,20 @@ async def open_platform(settings: Settings, owner: bool = False) -> AsyncIterato
         follower = Follower(reader, base.schemas, spaces.place(SYSTEM, 0))
         stack.push_async_callback(follower.close)
         projections = Projections(spaces, base.catalog, follower, ticker, limits(settings))
+        steering = Steering(base.catalog, handler, projections)
         yield Platform(
-            base, facts, stores, spaces, producer, ticker, reader, handler, history, follower, projections, typed
+            base=base,
+            facts=facts,
+            stores=stores,
+            spaces=spaces,
+            producer=producer,
+            ticker=ticker,
+            reader=reader,
+            typed=typed,
+            handler=handler,
+            history=history,
+            projections=projections,
+            steering=steering,
         )
 
 

@@ -23,6 +23,7 @@ LEVELS: list[set[str]] = [
     {"bridge.spaces", "bridge.system", "bridge.ticks"},
     {"bridge.history", "bridge.query", "bridge.survey"},
     {"bridge.handle", "bridge.present", "bridge.local"},
+    {"bridge.steering"},
     {"bridge.wiring"},
     {"bridge.api", "bridge.ui", "bridge.cli", "streams"},
 ]
