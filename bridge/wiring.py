@@ -10,6 +10,11 @@ from dataclasses import dataclass
 from bridge.application import Catalog, registered
 from bridge.cache import StateCache
 from bridge.errors import LighthouseError
+from bridge.feed.cursor import Cursors
+from bridge.feed.feed import Feed
+from bridge.feed.feed import Rules as FeedRules
+from bridge.feed.follow import Room
+from bridge.feed.merge import Source
 from bridge.handle import Handler, Log, Rules
 from bridge.history.reader import History
 from bridge.local.addresses import located
@@ -19,6 +24,7 @@ from bridge.log.readers import Reader
 from bridge.log.registry import Registry
 from bridge.log.schemas import Schemas
 from bridge.log.topics import Difference, TopicFacts, Topics
+from bridge.present import encode_found
 from bridge.settings import Settings
 from bridge.spaces import Limits, Spaces
 from bridge.store import keys
@@ -27,6 +33,9 @@ from bridge.store.factory import open_stores
 from bridge.store.rows import Identity
 from bridge.ticks import Ticker
 from bridge.typed import Typed
+
+ROOM_BYTES = 8 * 1024 * 1024
+"""Bytes of live events that a reader may leave unread."""
 
 REGISTRY_TIMEOUT_OF_OWNERS = 1.0
 """Seconds: an owner that waits for the registry serves no other partition meanwhile."""
@@ -56,6 +65,7 @@ class Platform:
     reader: Reader
     handler: Handler
     history: History
+    feed: Feed
 
 
 @asynccontextmanager
@@ -91,7 +101,16 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
         handler = Handler(log, spaces, typed, state_cache(settings), rules(settings))
         ticker = Ticker(producer)
         history = History(base.schemas, spaces, typed, ticker, settings.clock_skew)
-        yield Platform(base, facts, stores, spaces, producer, ticker, reader, handler, history)
+        feed = Feed(
+            Source(base.schemas),
+            spaces,
+            Cursors({name: fact.topic_id for name, fact in facts.items()}, spaces.categories),
+            ticker,
+            encode_found,
+            feed_rules(settings),
+        )
+        stack.push_async_callback(feed.close)
+        yield Platform(base, facts, stores, spaces, producer, ticker, reader, handler, history, feed)
 
 
 async def check_pins(spaces: Spaces) -> None:
@@ -116,6 +135,17 @@ def limits(settings: Settings) -> Limits:
 def rules(settings: Settings) -> Rules:
     """The write side's limits."""
     return Rules(limits(settings), settings.in_flight, settings.decide_attempts)
+
+
+def feed_rules(settings: Settings) -> FeedRules:
+    """What readers of many streams may take."""
+    return FeedRules(
+        settings.replays,
+        Room(settings.reader_room, ROOM_BYTES),
+        settings.heartbeat,
+        settings.deadline,
+        settings.clock_skew,
+    )
 
 
 def state_cache(settings: Settings) -> StateCache:

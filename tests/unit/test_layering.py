@@ -20,6 +20,7 @@ LEVELS: list[set[str]] = [
     {"bridge.log", "bridge.store"},
     {"bridge.spaces", "bridge.ticks"},
     {"bridge.history", "bridge.survey"},
+    {"bridge.feed"},
     {"bridge.handle", "bridge.present", "bridge.local"},
     {"bridge.wiring"},
     {"bridge.api", "bridge.ui", "bridge.cli", "streams"},
@@ -63,6 +64,7 @@ PURE = {
     "bridge.states",
     "bridge.typed",
     "bridge.cache",
+    "bridge.feed.filters",
     "bridge.log.record",
     "bridge.log.admission",
     "bridge.log.avro",
@@ -75,7 +77,16 @@ PURE = {
 }
 """Pure with everything that they import."""
 
-FOLDS = {"bridge.history.events", "bridge.history.state", "bridge.history.times", "streams.apply", "streams.unpark"}
+FOLDS = {
+    "bridge.feed.cursor",
+    "bridge.feed.order",
+    "bridge.feed.pace",
+    "bridge.history.events",
+    "bridge.history.state",
+    "bridge.history.times",
+    "streams.apply",
+    "streams.unpark",
+}
 """Functions of a view and of schemas that they are given; these themselves import nothing impure."""
 
 DECIDERS = ROOT / "lighthouse" / "project"
