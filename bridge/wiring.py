@@ -11,7 +11,7 @@ from bridge.application import Catalog, registered
 from bridge.cache import StateCache
 from bridge.errors import LighthouseError
 from bridge.feed.cursor import Cursors
-from bridge.feed.feed import Feed
+from bridge.feed.feed import Edges, Feed
 from bridge.feed.feed import Rules as FeedRules
 from bridge.feed.follow import Room
 from bridge.feed.merge import Source
@@ -105,8 +105,7 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
             Source(base.schemas),
             spaces,
             Cursors({name: fact.topic_id for name, fact in facts.items()}, spaces.categories),
-            ticker,
-            encode_found,
+            Edges(encode_found, ticker),
             feed_rules(settings),
         )
         stack.push_async_callback(feed.close)

@@ -18,8 +18,8 @@ from bridge.events import StreamId
 from bridge.feed.cursor import Point, Vector
 from bridge.feed.feed import Feed
 from bridge.feed.filters import Filter
+from bridge.feed.messages import Asked
 from bridge.feed.pace import LONGEST
-from bridge.feed.playback import Asked
 from bridge.log.json_values import below, instant
 
 T = TypeVar("T")

@@ -17,7 +17,8 @@ from bridge.api.front import Front
 from bridge.api.problems import told
 from bridge.api.streaming import first, stopping
 from bridge.errors import BadInput, Invalid, LighthouseError, TooSlow
-from bridge.feed.playback import Asked, Beat, Ended, Events, Message, Paused, Playback, Resumed, Stopping
+from bridge.feed.messages import Asked, Beat, Ended, Events, Message, Paused, Resumed, Stopping
+from bridge.feed.playback import Playback
 
 WRONG = 1008
 """Close code: the reader asked for something that cannot be."""

@@ -17,7 +17,8 @@ from bridge.api.openapi import Documented, PlainRoute, documents, header
 from bridge.api.problems import told
 from bridge.api.streaming import first, gone, stopping
 from bridge.api.tokens import AT_LEAST
-from bridge.feed.playback import Asked, Beat, Ended, Events, Message, Playback, Stopping
+from bridge.feed.messages import Asked, Beat, Ended, Events, Message, Stopping
+from bridge.feed.playback import Playback
 
 EVENT_STREAM = "text/event-stream"
 RETRY = b"retry: 1000\n\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -37,13 +37,29 @@ CATCHING_UP = 4
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Limits: replays at once, a live reader's room; seconds between heartbeats, of patience, of clocks ahead."""
+    """Limits: replays at once, and a live reader's room; in seconds the time between two heartbeats, how long a time
+    may take to become final, and how far a clock may be ahead.
+    """
 
     replays: int
     room: Room
     heartbeat: float
-    patience: float
+    deadline: float
     clock_skew: float
+
+
+def wall() -> int:
+    """This moment, as precise as the log's clock: it counts milliseconds."""
+    return time.time_ns() // 1_000_000 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """What a feed knows of the world: how its events are written for readers, who ticks, and what time it is."""
+
+    encode: Encode
+    ticker: Ticker
+    now: Callable[[], int] = wall
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +74,21 @@ class FeedPage:
 
 
 class Feed:
-    """The read side of many streams. `encode` makes of an event the text that readers are sent."""
+    """The read side of many streams."""
 
-    def __init__(
-        self, source: Source, spaces: Spaces, cursors: Cursors, ticker: Ticker, encode: Encode, rules: Rules
-    ) -> None:
+    def __init__(self, source: Source, spaces: Spaces, cursors: Cursors, edges: Edges, rules: Rules) -> None:
         self.source = source
         self.cursors = cursors
-        self.encode = encode
+        self.encode = edges.encode
+        self.now = edges.now
         self.rules = rules
-        self.live = Live(source, encode)
+        self.live = Live(source, edges.encode)
         self.stopping = False
         self.catching_up = asyncio.Semaphore(CATCHING_UP)
         self.readers: set[asyncio.Event] = set()
         self.replays = 0
         self._spaces = spaces
-        self._ticker = ticker
+        self._ticker = edges.ticker
 
     @contextmanager
     def reading(self, woken: asyncio.Event) -> Iterator[None]:
@@ -105,10 +120,6 @@ class Feed:
     def at(self, effective: int) -> Point:
         """The place of a time."""
         return self.first._replace(effective=max(effective, 0))
-
-    def now(self) -> int:
-        """This moment, as precise as the log's clock: it counts milliseconds."""
-        return time.time_ns() // 1_000_000 * 1000
 
     def check_time(self, path: str, moment: int) -> None:
         """Raises Invalid for a time that no broker's clock can have reached."""

@@ -74,6 +74,11 @@ class Reader:
             self._bytes += len(item.text)
         self._woken.set()
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to take or to be told."""
+        return not self._items and not self._missed
+
     def take(self) -> list[Item]:
         """What has come since. Raises TooSlow, after what had room was taken, where something had not."""
         if not self._items and self._missed:

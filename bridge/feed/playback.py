@@ -9,19 +9,19 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Self, TypeAlias
+from functools import partial
+from typing import Self
 
 from bridge.errors import Invalid, NoOwner
 from bridge.feed.cursor import Point, Vector, Where
 from bridge.feed.feed import AGAIN, Feed
-from bridge.feed.filters import Filter
 from bridge.feed.follow import PAGE, Item, Reader
 from bridge.feed.merge import Batch, Merge
-from bridge.feed.order import Spot, decode
-from bridge.feed.pace import LONGEST, Pace
+from bridge.feed.messages import Asked, Beat, Ended, Events, Message, Paused, Resumed, Stopping, Tell
+from bridge.feed.order import Found, Spot, decode
+from bridge.feed.pace import Pace
 from bridge.spaces import Space
 
 CHUNK = 128
@@ -32,66 +32,6 @@ NEAR = 64
 
 RECENT = 1_000_000
 """Microseconds: a replay that has come so near to the present goes on live."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a reader wants: from a place on, or None for what is new; until a time, or for ever where `follow` is set.
-
-    Without either a replay ends at the present.
-    """
-
-    wanted: Filter
-    start: Point | Vector | None
-    until: int | None = None
-    follow: bool = False
-    speed: float = 0.0
-    longest: float = LONGEST
-
-
-@dataclass(frozen=True, slots=True)
-class Events:
-    """Some events, each as its cursor and its text. The cursor leads to what comes behind it."""
-
-    entries: list[tuple[str, bytes]]
-
-
-@dataclass(frozen=True, slots=True)
-class Beat:
-    """Nothing came for a while; where the reader stands."""
-
-    cursor: str
-
-
-@dataclass(frozen=True, slots=True)
-class Paused:
-    """From here on nothing comes until `Resumed`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resumed:
-    """The reader goes on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """Everything that was asked for was given."""
-
-    cursor: str
-
-
-@dataclass(frozen=True, slots=True)
-class Stopping:
-    """The process is about to end; another goes on from the cursor."""
-
-    cursor: str
-
-
-Message: TypeAlias = Events | Beat | Paused | Resumed | Ended | Stopping
-
-
-Tell: TypeAlias = Callable[[Message], Awaitable[None]]
-"""Hands a message to the reader; returns when there is room for the next one."""
 
 
 class _Stopped(Exception):
@@ -113,7 +53,7 @@ class Playback:
         self._answers: deque[Message] = deque()
         self._slot = ExitStack()
         self._spoken = self._loop.time()
-        self._cursor = ""
+        self._cursor: Callable[[], str] = str
 
     def pause(self) -> None:
         """Nothing more comes, but for heartbeats, once the reader was told."""
@@ -146,7 +86,7 @@ class Playback:
             if isinstance(start, Mapping):
                 if (where := _where(space)) not in start:
                     raise Invalid("cursor", f"the cursor does not say where {space.place.space} goes on")
-                await space.store.wait(start[where][0], self._feed.rules.patience)
+                await space.store.wait(start[where][0], self._feed.rules.deadline)
         if isinstance(start, Point):
             self._slot.enter_context(self._feed.slot())
         return self
@@ -166,9 +106,9 @@ class Playback:
                     start = await self._past(start)
                 if not isinstance(self._asked.start, Point) or self._asked.follow:
                     await self._live(start)
-                await self._say(Ended(self._cursor))
+                await self._say(Ended(self._cursor()))
             except _Stopped:
-                await self._say(Stopping(self._cursor))
+                await self._say(Stopping(self._cursor()))
 
     async def _say(self, message: Message) -> None:
         await self._tell(message)
@@ -184,7 +124,7 @@ class Playback:
                 raise _Stopped
             now = self._loop.time()
             if (beat := self._spoken + self._feed.rules.heartbeat) <= now:
-                await self._say(Beat(self._cursor))
+                await self._say(Beat(self._cursor()))
                 continue
             await _wait(self._woken, max(0.0, min(until, beat) - now))
             if self._woken.is_set() or self._loop.time() >= until:
@@ -208,7 +148,7 @@ class Playback:
         """The merged order until its end, or until the present is near; answers where each partition goes on."""
         asked, feed = self._asked, self._feed
         merge = feed.merge(self.spaces, asked.wanted)
-        self._cursor = feed.cursors.point(start)
+        self._cursor = partial(feed.cursors.point, start)
         await merge.seek(start)
         until = asked.until if asked.until is not None else feed.now()
         while await self._reach(merge, until) and asked.follow and feed.now() - until > RECENT:
@@ -229,39 +169,39 @@ class Playback:
                 return True
             if batch.settled > settled or self._pace.paused:
                 settled, moved = batch.settled, self._loop.time()
-            elif self._loop.time() - moved > self._feed.rules.patience and self._stuck(merge, until):
+            elif self._loop.time() - moved > self._feed.rules.deadline:
+                if not self._asked.follow:
+                    raise _stuck(merge.behind(until))
                 return False
             self._feed.tick(merge.behind(until))
             await self._idle(AGAIN)
-
-    def _stuck(self, merge: Merge, until: int) -> bool:
-        """Whether to go on live, since the past does not become final. Raises NoOwner for who wants only the past."""
-        behind = merge.behind(until)
-        if self._asked.follow:
-            return True
-        named = ", ".join(space.place.space for space in behind[:5])
-        raise NoOwner(f"{len(behind)} partitions do not move on, so that nothing becomes final: {named}")
 
     async def _give(self, batch: Batch) -> None:
         """Hands events on as they become due."""
         events, place = batch.events, 0
         while place < len(events):
             await self._go_on()
-            stop, left = place, 0.0
-            while (
-                stop < len(events)
-                and stop < place + CHUNK
-                and (left := self._pace.wait(events[stop][0].effective)) <= 0
-            ):
-                stop += 1
+            stop = self._due(events, place)
             if stop == place:
-                await self._idle(left)
+                await self._idle(self._pace.wait(events[place][0].effective))
                 continue
             point, encode = self._feed.cursors.point, self._feed.encode
             entries = [(point(where.after), encode(event)) for where, event in events[place:stop]]
-            self._cursor, place = entries[-1][0], stop
+            await self._entries(entries)
+            place = stop
+        self._cursor = partial(self._feed.cursors.point, batch.next)
+
+    async def _entries(self, entries: list[tuple[str, bytes]]) -> None:
+        if entries:
+            self._cursor = partial(str, entries[-1][0])
             await self._say(Events(entries))
-        self._cursor = self._feed.cursors.point(batch.next)
+
+    def _due(self, events: Sequence[tuple[Point, Found]], start: int) -> int:
+        """Up to where events are due now, from a place on; a chunk of them at most."""
+        for place in range(start, min(start + CHUNK, len(events))):
+            if self._pace.wait(events[place][0].effective) > 0:
+                return place
+        return min(start + CHUNK, len(events))
 
     # the present
 
@@ -281,6 +221,7 @@ class Playback:
         at = start
         if at is not None:
             while await self._catch_up(at) > NEAR:
+                await self._idle(0.0)
                 await self._go_on()
         begins = await self._feed.live.join(reader)
         if at is None:
@@ -292,27 +233,31 @@ class Playback:
             if items := reader.take():
                 await self._items(items, at)
                 continue
-            for where, spot in self._feed.live.reached(self.spaces).items():
-                at[where] = max(at[where], spot)
-            self._cursor = self._feed.cursors.vector(at)
+            self._cursor = partial(self._reached, reader, at)
             await self._answered()
             await self._idle(math.inf)
+        self._cursor = partial(self._feed.cursors.vector, at)
         return at
+
+    def _reached(self, reader: Reader, at: dict[Where, Spot]) -> str:
+        """The cursor of a reader that has read everything: behind what it did not want, too."""
+        if reader.empty:
+            for where, spot in self._feed.live.reached(self.spaces).items():
+                at[where] = max(at[where], spot)
+        return self._feed.cursors.vector(at)
 
     async def _items(self, items: Sequence[Item], at: dict[Where, Spot]) -> None:
         """Hands live events on, but for those that this reader has had."""
         found = [(item.where, item.spot, item.text) for item in items if item.spot >= at[item.where]]
         for place in range(0, len(found), CHUNK):
-            await self._entries(found[place : place + CHUNK], at)
+            await self._new(found[place : place + CHUNK], at)
 
-    async def _entries(self, found: Sequence[tuple[Where, Spot, bytes]], at: dict[Where, Spot]) -> None:
+    async def _new(self, found: Sequence[tuple[Where, Spot, bytes]], at: dict[Where, Spot]) -> None:
         entries: list[tuple[str, bytes]] = []
         for where, (offset, index), text in found:
             at[where] = offset, index + 1
             entries.append((self._feed.cursors.vector(at), text))
-        if entries:
-            self._cursor = entries[-1][0]
-            await self._say(Events(entries))
+        await self._entries(entries)
 
     async def _catch_up(self, at: dict[Where, Spot]) -> int:
         """A page of each partition; answers how many rows that were."""
@@ -330,10 +275,15 @@ class Playback:
             placed = [((event.offset, event.index), event) for event in events]
             for place in range(0, len(placed), CHUNK):
                 some = [one for one in placed[place : place + CHUNK] if stop is None or one[0] < stop]
-                await self._entries([(where, spot, self._feed.encode(event)) for spot, event in some], at)
+                await self._new([(where, spot, self._feed.encode(event)) for spot, event in some], at)
         behind = found.next if found.more else max(found.next, end)
         at[where] = max(at[where], behind if stop is None else min(behind, stop))
         return found.looked
+
+
+def _stuck(behind: Sequence[Space]) -> NoOwner:
+    named = ", ".join(space.place.space for space in behind[:5])
+    return NoOwner(f"{len(behind)} partitions do not move on, so that nothing becomes final: {named}")
 
 
 def _where(space: Space) -> Where:
