@@ -12,6 +12,7 @@ import msgspec
 
 from bridge import states
 from bridge.events import RecordedEvent
+from bridge.feed.order import Found, Unreadable
 from bridge.history.reader import Diff, Page, StateAt, StreamInfo
 from bridge.log.json_values import to_json
 from bridge.query.builds import BuildStatus, InPartition, ProjectionStatus
@@ -24,6 +25,9 @@ Version = Annotated[int, msgspec.Meta(ge=0, description="0-based place of an eve
 Instant = Annotated[
     str, msgspec.Meta(description="RFC 3339, UTC, microseconds.", extra_json_schema={"format": "date-time"})
 ]
+
+
+_encode = msgspec.json.Encoder().encode
 
 
 class ParkedAnswer(msgspec.Struct):
@@ -75,6 +79,42 @@ class EventsAnswer(msgspec.Struct):
     final: bool
     next: Version | None
     events: list[EventAnswer]
+
+
+class FeedEventAnswer(msgspec.Struct):
+    """An admitted event among those of many streams.
+
+    One that cannot be decoded yet has an `error` and none of what its bytes would tell: its stream is parked.
+    """
+
+    id: str
+    stream: str
+    version: Version
+    type: str | None
+    data: dict[str, Any] | None
+    effective_time: Instant
+    event_time: Instant | None
+    event_clock: Instant | None
+    actor: str | None
+    correlation_id: str | None
+    causation_id: str | None
+    metadata: dict[str, str] | None
+    partition: int
+    offset: int
+    error: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class FeedAnswer(msgspec.Struct):
+    """Events of many streams in the merged order, all those below `up_to` that `next` does not lead to.
+
+    `next` is the cursor of the rest, null where there is none; what comes later is asked for from `up_to` on. `final`
+    says that nothing can come below `to` any more.
+    """
+
+    events: list[FeedEventAnswer]
+    next: str | None
+    final: bool
+    up_to: Instant
 
 
 class StateAnswer(msgspec.Struct):
@@ -207,6 +247,38 @@ def of_event(event: RecordedEvent) -> EventAnswer:
         partition=event.partition,
         offset=event.offset,
     )
+
+
+def of_found(event: Found) -> FeedEventAnswer:
+    """One event of many streams. Its data stay Avro values, which only JSON makes text."""
+    if isinstance(event, Unreadable):
+        where = event.partition, event.offset, event.error
+        nothing = None, None, None, None, None, None
+        return FeedEventAnswer(
+            event.id, event.stream, event.version, None, None, rfc3339(event.effective), *nothing, *where
+        )
+    envelope = event.envelope
+    return FeedEventAnswer(
+        event.id,
+        event.stream,
+        event.version,
+        event.type,
+        event.data,  # type: ignore[arg-type]  # any mapping is an object in JSON
+        rfc3339(event.effective),
+        rfc3339(envelope.time),
+        rfc3339(event.event_time),
+        envelope.actor,
+        envelope.correlation,
+        envelope.causation,
+        envelope.metadata,  # type: ignore[arg-type]
+        event.partition,
+        event.offset,
+    )
+
+
+def encode_found(event: Found) -> bytes:
+    """The same as JSON: the text that every reader of many streams is sent."""
+    return _encode(of_found(event))
 
 
 def of_page(stream: str, page: Page, as_of: int | None) -> EventsAnswer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -12,6 +12,11 @@ from bridge.builtin import BUILT_IN
 from bridge.cache import StateCache
 from bridge.decisions import CATEGORY as SYSTEM
 from bridge.errors import LighthouseError, SchemaError
+from bridge.feed.cursor import Cursors
+from bridge.feed.feed import Edges, Feed
+from bridge.feed.feed import Rules as FeedRules
+from bridge.feed.follow import Room
+from bridge.feed.merge import Source
 from bridge.handle import Handler, Log, Rules
 from bridge.history.reader import History
 from bridge.local.addresses import located
@@ -21,6 +26,7 @@ from bridge.log.readers import Reader
 from bridge.log.registry import Registry
 from bridge.log.schemas import Schemas, problems
 from bridge.log.topics import Difference, TopicFacts, Topics
+from bridge.present import encode_found
 from bridge.query.reader import Projections
 from bridge.settings import Settings
 from bridge.spaces import Limits, Spaces
@@ -32,6 +38,9 @@ from bridge.store.rows import Identity
 from bridge.system.follower import Follower
 from bridge.ticks import Ticker
 from bridge.typed import Typed, typed_by_category
+
+ROOM_BYTES = 8 * 1024 * 1024
+"""Bytes of live events that a reader may leave unread."""
 
 REGISTRY_TIMEOUT_OF_OWNERS = 1.0
 """Seconds: an owner that waits for the registry serves no other partition meanwhile."""
@@ -67,6 +76,7 @@ class Platform:
     history: History
     projections: Projections
     steering: Steering
+    feed: Feed
 
 
 @asynccontextmanager
@@ -92,40 +102,39 @@ async def open_platform(settings: Settings, owner: bool = False) -> AsyncIterato
     """
     async with AsyncExitStack() as stack:
         base = await stack.enter_async_context(open_base(settings, REGISTRY_TIMEOUT_OF_OWNERS if owner else None))
-        settings = base.settings
         check_schemas(base.catalog)
-        facts = await category_facts(base)
-        stores = open_stores(settings.history_store, settings)
-        stack.push_async_callback(stores.close)
-        producer = Producer(kafka.producer(settings))
-        stack.push_async_callback(producer.close, PATIENCE_OF_OWNERS if owner else settings.deadline)
-        reader = Reader(settings, settings.deadline / 2)
-        stack.push_async_callback(reader.close)
-        spaces = Spaces(stores, settings.topic_prefix, {name: fact.partitions for name, fact in facts.items()})
-        await check_pins(spaces)
-        typed = typed_by_category(base.catalog.deciders)
-        log = Log(base.schemas, producer, reader.end)
-        handler = Handler(log, spaces, typed, state_cache(settings), rules(settings))
-        ticker = Ticker(producer)
-        history = History(base.schemas, spaces, typed, ticker, settings.clock_skew)
-        follower = Follower(reader, base.schemas, spaces.place(SYSTEM, 0))
-        stack.push_async_callback(follower.close)
-        projections = Projections(spaces, base.catalog, follower, ticker, limits(settings))
-        steering = Steering(base.catalog, handler, projections)
-        yield Platform(
-            base=base,
-            facts=facts,
-            stores=stores,
-            spaces=spaces,
-            producer=producer,
-            ticker=ticker,
-            reader=reader,
-            typed=typed,
-            handler=handler,
-            history=history,
-            projections=projections,
-            steering=steering,
-        )
+        yield await _assembled(stack, base, owner)
+
+
+async def _assembled(stack: AsyncExitStack, base: Base, owner: bool) -> Platform:
+    settings = base.settings
+    facts = await category_facts(base)
+    stores = open_stores(settings.history_store, settings)
+    stack.push_async_callback(stores.close)
+    producer = Producer(kafka.producer(settings))
+    stack.push_async_callback(producer.close, PATIENCE_OF_OWNERS if owner else settings.deadline)
+    reader = Reader(settings, settings.deadline / 2)
+    stack.push_async_callback(reader.close)
+    spaces = Spaces(stores, settings.topic_prefix, {name: fact.partitions for name, fact in facts.items()})
+    await check_pins(spaces)
+    typed = typed_by_category(base.catalog.deciders)
+    log = Log(base.schemas, producer, reader.end)
+    handler = Handler(log, spaces, typed, state_cache(settings), rules(settings))
+    ticker = Ticker(producer)
+    history = History(base.schemas, spaces, typed, ticker, settings.clock_skew)
+    feed = _feed(base, facts, spaces, ticker)
+    stack.push_async_callback(feed.close)
+    follower = Follower(reader, base.schemas, spaces.place(SYSTEM, 0))
+    stack.push_async_callback(follower.close)
+    projections = Projections(spaces, base.catalog, follower, ticker, limits(settings))
+    steering = Steering(base.catalog, handler, projections)
+    written = base, facts, stores, spaces, producer, ticker, reader
+    return Platform(*written, typed, handler, history, projections, steering, feed)
+
+
+def _feed(base: Base, facts: Mapping[str, TopicFacts], spaces: Spaces, ticker: Ticker) -> Feed:
+    cursors = Cursors({name: fact.topic_id for name, fact in facts.items()}, spaces.categories)
+    return Feed(Source(base.schemas), spaces, cursors, Edges(encode_found, ticker), feed_rules(base.settings))
 
 
 def schema_problems(catalog: Catalog) -> dict[str, list[str]]:
@@ -163,6 +172,17 @@ def limits(settings: Settings) -> Limits:
 def rules(settings: Settings) -> Rules:
     """The write side's limits."""
     return Rules(limits(settings), settings.in_flight, settings.decide_attempts)
+
+
+def feed_rules(settings: Settings) -> FeedRules:
+    """What readers of many streams may take."""
+    return FeedRules(
+        settings.replays,
+        Room(settings.reader_room, ROOM_BYTES),
+        settings.heartbeat,
+        settings.deadline,
+        settings.clock_skew,
+    )
 
 
 def state_cache(settings: Settings) -> StateCache:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from bridge.errors import Undecodable
 from bridge.events import RecordedEvent
-from bridge.history.order import Item, Unread
+from bridge.feed.order import Found, Unreadable
 from bridge.history.state import EVERY, LARGE, Folded
 from bridge.log.admission import Verdict, judge
 from bridge.log.avro import Decoded, Slice
@@ -65,7 +65,7 @@ class After:
     verdicts: dict[Verdict, int] = field(default_factory=dict)
     states: dict[str, tuple[Folded, int | None]] = field(default_factory=dict)
     parked: dict[str, ParkedRow] = field(default_factory=dict)
-    events: list[Item] = field(default_factory=list)
+    events: list[Found] = field(default_factory=list)
 
 
 def apply(
@@ -215,8 +215,8 @@ class _Batch:
 
     def _tell_unread(self, offset: int, index: int, append: AppendRecord, stream: _Stream, error: str) -> None:
         """An event that no projection can be given yet."""
-        name, place = f"{append.append.hex()}:{index}", (offset, index, self._effective)
-        self._after.events.append(Unread(name, stream.name, stream.next + index, *place, error))
+        where = append.append, index, self._partition, offset, self._effective
+        self._after.events.append(Unreadable(stream.name, stream.next + index, *where, error))
 
     def _raw_rows(self, offset: int, append: AppendRecord, stream: _Stream, error: str) -> None:
         """Rows of an append that cannot be decoded: the first holds the whole value, to be read when that changes."""

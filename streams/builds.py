@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from bridge.cache import Cache
 from bridge.decisions import Decided, Decisions
-from bridge.history.order import Item, OrderPage, Place
+from bridge.feed.order import Found, Page, Spot
 from bridge.projection import Projection
 from bridge.store import keys
 from bridge.store.contract import View, Writes
@@ -31,7 +31,7 @@ DROPPED_AT_ONCE = 2_000
 RowCache = Cache[tuple[int, str], Any]
 """Rows by the number of who keeps them and their keys."""
 
-Read = Callable[[View, Place, int], Awaitable[OrderPage]]
+Read = Callable[[View, Spot, int], Awaitable[Page]]
 """A page of the partition's admitted order, with at most so many events."""
 
 _numbers = count()
@@ -64,7 +64,7 @@ class _Standing:
         return not self.progress.live and self.progress.parked is None
 
     @property
-    def place(self) -> Place:
+    def place(self) -> Spot:
         """Where it goes on in the admitted order."""
         return self.progress.offset, self.progress.index
 
@@ -158,7 +158,7 @@ class Builds:
 
     # Live
 
-    async def feed(self, view: View, items: Sequence[Item], writes: Writes) -> None:
+    async def feed(self, view: View, items: Sequence[Found], writes: Writes) -> None:
         """P4: adds to a batch's writes what its admitted events change in the rows of every live build."""
         if not items:
             return
@@ -168,7 +168,7 @@ class Builds:
                 if fold.parked is not None:
                     self._park(writes, standing, fold, items)
 
-    async def _fold(self, view: View, standing: _Standing, items: Sequence[Item], writes: Writes) -> Fold:
+    async def _fold(self, view: View, standing: _Standing, items: Sequence[Found], writes: Writes) -> Fold:
         """Folds the items as far as they go, and adds the rows to the writes."""
         known: dict[str, Any] = {}
         cached, number = self._projecting.rows.get, standing.number
@@ -192,7 +192,7 @@ class Builds:
             known[key] = decoded(build, key, raw)
             self._projecting.rows.put((standing.number, key), known[key], len(raw or b""))
 
-    def _park(self, writes: Writes, standing: _Standing, fold: Fold, items: Sequence[Item]) -> None:
+    def _park(self, writes: Writes, standing: _Standing, fold: Fold, items: Sequence[Found]) -> None:
         assert fold.parked is not None
         item = items[fold.done]
         parked = replace(fold.parked, retries=self._of(standing).retries.count(standing.build.projection.version))
@@ -223,18 +223,18 @@ class Builds:
                 await self._advance(view, writes, standing, found)
         return writes
 
-    async def _advance(self, view: View, writes: Writes, standing: _Standing, found: OrderPage) -> None:
-        fold = await self._fold(view, standing, found.items, writes)
+    async def _advance(self, view: View, writes: Writes, standing: _Standing, found: Page) -> None:
+        fold = await self._fold(view, standing, found.events, writes)
         now = time.time_ns() // 1000
         before = standing.progress
         began, start = (before.began, before.start) if before.fed else (now, before.offset)
         counted = replace(before, fed=before.fed + fold.done, began=began, start=start, until=now)
         if fold.parked is not None:
             standing.progress = counted
-            self._park(writes, standing, fold, found.items)
+            self._park(writes, standing, fold, found.events)
             return
         offset, index = found.next
-        if found.ended:
+        if not found.more:
             counted = replace(counted, live=True, complete=True)
             log.info("projection is live", build=str(standing.build), space=self._space, events=counted.fed)
         self._note(writes, standing, replace(counted, offset=offset, index=index))

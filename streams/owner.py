@@ -13,7 +13,8 @@ import structlog
 
 from bridge.cache import StateCache
 from bridge.errors import Fenced, ForeignLog, Parked, SchemaError, Unavailable, Undecodable
-from bridge.history.order import OrderPage, page
+from bridge.feed.order import Most, Page, Spot, fetch
+from bridge.feed.order import decode as decode_rows
 from bridge.history.state import Folded, state_at, stored_size
 from bridge.log.avro import Decoded, decode
 from bridge.log.record import AppendRecord, Parsed, Place, Record, parse
@@ -247,8 +248,10 @@ class Owner:
         if writes:
             self._mark = await self._store.commit(self._mark, self._mark.position, writes)
 
-    async def _page(self, view: View, start: tuple[int, int], limit: int) -> OrderPage:
-        return await page(view, self._code.schemas, self.place.partition, start, limit)
+    async def _page(self, view: View, start: Spot, limit: int) -> Page:
+        found = await fetch(view, start, Most(rows=limit))
+        events = await decode_rows(self._code.schemas, self.place.partition, found.rows, newest=True)
+        return Page(events, found.next, found.last, found.more)
 
     async def unpark(self) -> None:
         """Takes each parked stream on by one slice. Raises RegistryAway, Fenced."""

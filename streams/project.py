@@ -15,7 +15,7 @@ from typing import Any
 
 from bridge import states
 from bridge.events import RecordedEvent
-from bridge.history.order import Item, Unread
+from bridge.feed.order import Found, Unreadable
 from bridge.projection import BadRow, Projection, check_key
 from bridge.store import keys
 from bridge.store.contract import Writes
@@ -85,7 +85,7 @@ class Fold:
         self._undo: list[tuple[str, Any]] = []
         self._streams: Container[str] = ()
 
-    def run(self, items: Sequence[Item]) -> bool:
+    def run(self, items: Sequence[Found]) -> bool:
         """Goes on from item `done`. False where rows are `missing`; else all is done, or `parked` says why not."""
         self.missing.clear()
         if self._many is not None:
@@ -106,7 +106,7 @@ class Fold:
             self.done += 1
         return True
 
-    def _all(self, items: Sequence[Item], many: Callable[[Any, Any], None]) -> bool:
+    def _all(self, items: Sequence[Found], many: Callable[[Any, Any], None]) -> bool:
         """All items in one call, if they allow that and the code does; else one by one from here on."""
         try:
             if self._skips or {*map(type, items)} != {RecordedEvent}:
@@ -125,15 +125,15 @@ class Fold:
         self.done = len(items)
         return True
 
-    def _park(self, item: Item, error: Exception) -> None:
+    def _park(self, item: Found, error: Exception) -> None:
         """The build stands still at this item."""
         unread = isinstance(error, _Unread)
         said = str(error) if unread else f"{type(error).__name__}: {error}"
         trace = "" if unread else traceback.format_exc()
         self.parked = ParkedEvent(item.stream, item.version, item.id, item.effective, said, trace, unread=unread)
 
-    def _one(self, item: Item) -> None:
-        if isinstance(item, Unread):
+    def _one(self, item: Found) -> None:
+        if isinstance(item, Unreadable):
             raise _Unread(item.error)
         self._streams = (item.stream,)
         self._undo.clear()
@@ -149,11 +149,11 @@ class Fold:
             prefix = self._build.prefix
             self._old |= {keys.old_row(prefix, key, effective): pack_old(raw) for key, raw in encoded.items()}
 
-    def _scout(self, items: Iterable[Item]) -> None:
+    def _scout(self, items: Iterable[Found]) -> None:
         """Learns which rows the rest of the batch will want, and takes everything back."""
         self._undo.clear()
         for item in items:
-            if isinstance(item, Unread):
+            if isinstance(item, Unreadable):
                 break
             self._streams = (item.stream,)
             try:

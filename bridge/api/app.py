@@ -11,7 +11,20 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from bridge.api import appending, categories, commands, health, metrics, openapi, problems, projections, streams
+from bridge.api import (
+    appending,
+    categories,
+    commands,
+    events,
+    health,
+    live,
+    metrics,
+    openapi,
+    problems,
+    projections,
+    replay,
+    streams,
+)
 from bridge.api.answers import ProblemAnswer
 from bridge.api.edge import Edge
 from bridge.api.front import Front
@@ -43,7 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.failure = None
     app.state.metrics = Metrics()
-    for resource in (appending, commands, streams, projections, categories, health, metrics):
+    for resource in (appending, commands, streams, projections, events, replay, live, categories, health, metrics):
         # Taken over as they are: each router that is included instead costs 90 µs a request.
         app.router.routes.extend(resource.router.routes)
     app.router.routes.extend(projections.deciding.routes)

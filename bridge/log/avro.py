@@ -190,3 +190,8 @@ def read_envelope(raw: bytes) -> Envelope:
 def read_event(schema: CategorySchema, raw: bytes) -> Slice:
     """One event from its own bytes, as `Slice.raw` holds them."""
     return _slice(schema, io.BytesIO(raw), raw, 0)
+
+
+def type_of(schema: CategorySchema, raw: bytes) -> str:
+    """The type of one event by its branch number, its fields left undecoded. Raises IndexError, Undecodable."""
+    return schema.branches[read_long(raw, 0)[0]].type

@@ -37,6 +37,8 @@ PARKED = b"k"
 """The prefix of all parked streams."""
 PROGRESS = b"q"
 """The prefix of all builds' progress."""
+ORDER = b"o"
+"""The prefix of the admitted order."""
 
 
 @lru_cache(maxsize=32_768)
@@ -69,6 +71,17 @@ def append(append_id: bytes) -> bytes:
 def order(offset: int, index: int) -> bytes:
     """The key of one event in the admitted order."""
     return _ORDER.pack(b"o", offset, index)
+
+
+def spot(key: bytes) -> tuple[int, int]:
+    """The offset and index in a key of the admitted order."""
+    _, offset, index = _ORDER.unpack(key)
+    return offset, index
+
+
+def event_in_order(row: bytes) -> bytes:
+    """The key of the event that a row of the admitted order names (rows.pack_order: version, then stream)."""
+    return b"e" + bytes((len(row) - 8,)) + row[8:] + row[:8]
 
 
 def time(effective: int) -> bytes:

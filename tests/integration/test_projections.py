@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 import pytest
 
@@ -22,9 +24,13 @@ def at_least(answer: httpx.Response) -> dict[str, str]:
     return {"Lighthouse-At-Least": answer.headers["Lighthouse-Position"]}
 
 
-def build_of(api: httpx.Client, name: str, generation: int) -> dict[str, object]:
+def build_of(api: httpx.Client, name: str, generation: int) -> dict[str, Any]:
     builds = api.get(f"/v1/projections/{name}").json()["builds"]
     return next((build for build in builds if build["generation"] == generation), {})
+
+
+def answers(api: httpx.Client, generation: int) -> bool:
+    return bool(build_of(api, "streams", generation).get("answering"))
 
 
 def test_a_row_holds_what_was_just_written(api: httpx.Client, stream: str) -> None:
@@ -44,7 +50,7 @@ def test_rows_are_listed_by_prefix_page_by_page(api: httpx.Client, stream: str) 
     seen: list[str] = []
     after = ""
     while True:
-        query = {"prefix": f"{stream}-", "limit": 2, "after": after}
+        query: dict[str, str | int] = {"prefix": f"{stream}-", "limit": 2, "after": after}
         page = api.get("/v1/projections/streams/rows", params=query, headers=at_least(written)).json()
         seen += [row["key"] for row in page["rows"]]
         if (after := page["next"]) is None:
@@ -65,12 +71,12 @@ def test_activity_is_merged_over_partitions(api: httpx.Client, stream: str) -> N
 
 def test_a_rebuild_answers_in_the_end_and_the_old_build_can_be_dropped(api: httpx.Client, stream: str) -> None:
     written = append(api, stream, 0)
-    until(lambda: build_of(api, "streams", 0).get("answering"), "the first build is the decided one")
+    until(lambda: answers(api, 0), "the first build is the decided one")
     asked = api.post("/v1/projections/streams/rebuild", json={}, headers={"Lighthouse-Actor": "ann"})
     assert asked.status_code == 201, asked.text
     event = api.get("/v1/streams/system/streams/events", params={"direction": "backward", "limit": 9}).json()["events"]
     assert any((one["type"], one["actor"]) == ("BuildBegun", "ann") for one in event)
-    until(lambda: build_of(api, "streams", 1).get("answering"), "the second build answers")
+    until(lambda: answers(api, 1), "the second build answers")
     found = api.get(f"/v1/projections/streams/rows/{stream}", headers=at_least(written)).json()
     assert (found["generation"], found["row"]["head"]) == (1, 1)
     refused = api.post("/v1/projections/streams/drop", json={"version": 1, "generation": 1})

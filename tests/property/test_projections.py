@@ -14,7 +14,7 @@ from bridge.builtin import BUILT_IN
 from bridge.cache import Cache
 from bridge.decisions import BuildAnswered, BuildBegun, BuildDropped, Decisions, EventSkipped, RetryAsked
 from bridge.events import RecordedEvent
-from bridge.history.order import page
+from bridge.feed.order import Most, page
 from bridge.log.record import Record, partition_of
 from bridge.projection import Projection, Rows, projected
 from bridge.store import keys
@@ -106,9 +106,9 @@ def events_of(bench: Bench) -> list[RecordedEvent]:
     """The admitted events."""
 
     async def read(view: View) -> list[RecordedEvent]:
-        found = await page(view, bench.schemas, PLACE.partition, (0, 0), 10_000)
-        assert found.ended
-        return [item for item in found.items if isinstance(item, RecordedEvent)]
+        found = await page(view, bench.schemas, PLACE.partition, most=Most(rows=10_000))
+        assert not found.more
+        return [item for item in found.events if isinstance(item, RecordedEvent)]
 
     return on_view(bench, read)
 
