@@ -16,8 +16,9 @@ from typing import TypeAlias
 
 from bridge.events import Position
 from bridge.feed.cursor import Point, Where
-from bridge.feed.filters import Filter, Wanted
+from bridge.feed.filters import Filter
 from bridge.feed.order import START, Fetched, Found, Most, Spot, decode, fetch, spot_at
+from bridge.log.record import Place
 from bridge.log.schemas import Schemas
 from bridge.spaces import Space
 from bridge.store import keys
@@ -37,8 +38,14 @@ ALL_BYTES = 8 * 1024 * 1024
 Key: TypeAlias = "tuple[int, ...] | Point"
 """A Point, or an effective time alone, which sorts before every Point of that time."""
 
-Fetch = Callable[[View, Spot, Most, Wanted], Awaitable[Fetched]]
-"""Where a page's rows come from: a scan of the order, or an index of it."""
+Fetch = Callable[[Place, View, Spot, Most, Filter], Awaitable[Fetched]]
+"""Where a page's rows come from: a scan of the partition's order, or an index of it."""
+
+
+async def scan(_: Place, view: View, start: Spot, most: Most, wanted: Filter) -> Fetched:
+    """Looks at every row."""
+    return await fetch(view, start, most, wanted)
+
 
 _key = itemgetter(0)
 
@@ -48,7 +55,7 @@ class Source:
     """What partitions are read with."""
 
     schemas: Schemas
-    fetch: Fetch = fetch
+    fetch: Fetch = scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +118,7 @@ class _Lane:
         most = Most(min(most.rows, FIRST_ROWS << min(self.pages, 8)), most.bytes)
         async with self.space.store.view() as view:
             await self._look(view)
-            found = await source.fetch(view, self.next, most, wanted)
+            found = await source.fetch(self.space.place, view, self.next, most, wanted)
         category, partition = self.where
         for event in await decode(source.schemas, partition, found.rows, wanted):
             self.waiting.append((Point(event.effective, category, partition, event.offset, event.index), event))

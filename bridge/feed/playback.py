@@ -20,7 +20,7 @@ from bridge.feed.feed import AGAIN, Feed
 from bridge.feed.follow import PAGE, Item, Reader
 from bridge.feed.merge import Batch, Merge
 from bridge.feed.messages import Asked, Beat, Ended, Events, Message, Paused, Resumed, Stopping, Tell
-from bridge.feed.order import Found, Spot, decode
+from bridge.feed.order import Found, Spot, decode, fetch
 from bridge.feed.pace import Pace
 from bridge.spaces import Space
 
@@ -269,7 +269,7 @@ class Playback:
         async with self._feed.catching_up:
             async with space.store.view() as view:
                 await space.check_readable(view)
-                found = await source.fetch(view, at[where], PAGE, wanted)
+                found = await fetch(view, at[where], PAGE, wanted)
                 end = view.mark.position, 0
             events = await decode(source.schemas, where[1], found.rows, wanted)
             placed = [((event.offset, event.index), event) for event in events]

@@ -153,3 +153,23 @@ def test_up_says_that_it_runs_already(cli: Cli) -> None:
 def test_the_live_status_and_the_processes(cli: Cli, up: Up) -> None:
     assert cli.url in up.text
     assert httpx.get(f"{cli.url}/health/ready").json()["ready"] is True
+
+
+def test_projections_are_listed_read_and_rebuilt(cli: Cli) -> None:
+    found = {one["name"]: one for one in result(cli.run("projections", "list", "--json"))}
+    assert found.keys() >= {"activity", "streams", "index"}
+    assert all(one["builds"][-1]["state"] == "live" for one in found.values())
+    rows = result(cli.run("projections", "rows", "streams", "--prefix", "account/", "--json"))["rows"]
+    assert rows
+    key, row = rows[0]["key"], rows[0]["row"]
+    assert result(cli.run("projections", "rows", "streams", key, "--json"))["row"] == row
+    before = found["streams"]["generation"]
+    rebuilt = result(cli.run("projections", "rebuild", "streams", "--json"))
+    assert (rebuilt["version"], rebuilt["generation"]) == (1, before + 1)
+    assert result(cli.run("projections", "rows", "streams", key, "--json"))["row"]["head"] >= row["head"]
+    assert result(cli.run("projections", "drop", "streams", f"1.{before}", "--json"))["known"] is False
+    assert result(cli.run("projections", "drop", "streams", f"1.{before}", "--json"))["known"] is True
+    assert "answers queries" in cli.run("projections", "drop", "streams", f"1.{before + 1}", code=1).stderr
+    assert "does not stand still" in cli.run("projections", "skip", "streams", code=1).stderr
+    for verb in (("list",), ("rows", "activity")):
+        assert cli.run("projections", *verb).stdout
