@@ -31,6 +31,8 @@ SOON = 2.0
 AGAIN = 0.01
 """Seconds between two looks whether a time has become final."""
 
+MILLISECOND = 1000
+
 CATCHING_UP = 4
 """Live readers of one process that read what they have missed at the same time."""
 
@@ -50,7 +52,7 @@ class Rules:
 
 def wall() -> int:
     """This moment, as precise as the log's clock: it counts milliseconds."""
-    return time.time_ns() // 1_000_000 * 1000
+    return time.time_ns() // 1_000_000 * MILLISECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,14 @@ class Feed:
         """How far these partitions are applied."""
         return [space.place.at((await space.store.wait(-1, 0.0)).position) for space in spaces]
 
+    async def present(self, merge: Merge) -> int:
+        """The time below which all lies that is written and applied by now, by this process's clock and by the log's.
+
+        Waits for the next millisecond, so that a tick that is asked for then does not fall short of it.
+        """
+        await asyncio.sleep(0.001)
+        return max(self.now(), merge.latest + MILLISECOND)
+
     def tick(self, spaces: Sequence[Space]) -> None:
         """P7: asks for ticks where a time is waited for, in partitions that were never used too."""
         for space in spaces:
@@ -167,9 +177,9 @@ class Feed:
 
         Waits for ticks where that is needed, but not longer than SOON. Raises NotFound, Unavailable.
         """
-        target = self.now() if until is None else until
         merge = self.merge(self.spaces(wanted), wanted)
         await merge.seek(start)
+        target = await self.present(merge) if until is None else until
         events, following = await self._collect(merge, target, limit)
         up_to = min(merge.watermark, target)
         final = until is not None and merge.watermark >= until

@@ -104,13 +104,13 @@ class _Lane:
             await self._read(source, wanted, most)
         elif self.complete or self.waiting[-1][0].effective >= self.clock:
             async with self.space.store.view() as view:
-                await self._look(view)
+                await self.look(view)
             self.complete, self.limit = False, self.waiting[-1][0]  # it holds enough; there may be more by now
 
     async def _read(self, source: Source, wanted: Filter, most: Most) -> None:
         most = Most(min(most.rows, FIRST_ROWS << min(self.pages, 8)), most.bytes)
         async with self.space.store.view() as view:
-            await self._look(view)
+            await self.look(view)
             found = await source.fetch(view, self.next, most, wanted)
         category, partition = self.where
         for event in await decode(source.schemas, partition, found.rows, wanted):
@@ -123,7 +123,8 @@ class _Lane:
         self.rows += found.looked
         self.bytes += sum(len(row) for _, row in found.rows)
 
-    async def _look(self, view: View) -> None:
+    async def look(self, view: View) -> None:
+        """Notes effective time and position. Raises Unavailable."""
         await self.space.check_readable(view)
         self.clock, self.position = Clock.unpack(await view.get(keys.CLOCK)).effective, view.mark.position
 
@@ -150,7 +151,7 @@ class Merge:
         """Goes to a place; once, at the beginning. Raises Unavailable."""
         for lane in self._lanes:
             async with lane.space.store.view() as view:
-                await lane.space.check_readable(view)
+                await lane.look(view)
                 lane.next = await _beginning(view, lane.where, point)
 
     async def advance(self, until: int | None = None) -> Batch:
@@ -180,6 +181,11 @@ class Merge:
     def watermark(self) -> int:
         """The effective time below which nothing more can come, as of the views last read."""
         return min((lane.clock for lane in self._lanes), default=0)
+
+    @property
+    def latest(self) -> int:
+        """The largest effective time of any partition, as of the views last read."""
+        return max((lane.clock for lane in self._lanes), default=0)
 
     @property
     def vector(self) -> dict[Where, Spot]:

@@ -150,9 +150,9 @@ class Playback:
         merge = feed.merge(self.spaces, asked.wanted)
         self._cursor = partial(feed.cursors.point, start)
         await merge.seek(start)
-        until = asked.until if asked.until is not None else feed.now()
+        until = asked.until if asked.until is not None else await feed.present(merge)
         while await self._reach(merge, until) and asked.follow and feed.now() - until > RECENT:
-            until = feed.now()
+            until = await feed.present(merge)
         self._slot.close()
         return merge.vector
 
@@ -228,7 +228,7 @@ class Playback:
             at = dict(begins)
         for space in self.spaces:
             while at[_where(space)] < begins[_where(space)]:
-                await self._page(space, at, begins[_where(space)])
+                await self._page(space, at)
         while not self._pace.paused:
             if items := reader.take():
                 await self._items(items, at)
@@ -261,10 +261,10 @@ class Playback:
 
     async def _catch_up(self, at: dict[Where, Spot]) -> int:
         """A page of each partition; answers how many rows that were."""
-        return sum([await self._page(space, at, None) for space in self.spaces])
+        return sum([await self._page(space, at) for space in self.spaces])
 
-    async def _page(self, space: Space, at: dict[Where, Spot], stop: Spot | None) -> int:
-        """Reads a partition on by a page, but not beyond `stop`; answers how many rows were looked at."""
+    async def _page(self, space: Space, at: dict[Where, Spot]) -> int:
+        """Reads a partition on by a page; answers how many rows were looked at."""
         where, source, wanted = _where(space), self._feed.source, self._asked.wanted
         async with self._feed.catching_up:
             async with space.store.view() as view:
@@ -272,12 +272,10 @@ class Playback:
                 found = await source.fetch(view, at[where], PAGE, wanted)
                 end = view.mark.position, 0
             events = await decode(source.schemas, where[1], found.rows, wanted)
-            placed = [((event.offset, event.index), event) for event in events]
-            for place in range(0, len(placed), CHUNK):
-                some = [one for one in placed[place : place + CHUNK] if stop is None or one[0] < stop]
-                await self._new([(where, spot, self._feed.encode(event)) for spot, event in some], at)
-        behind = found.next if found.more else max(found.next, end)
-        at[where] = max(at[where], behind if stop is None else min(behind, stop))
+            for place in range(0, len(events), CHUNK):
+                some = events[place : place + CHUNK]
+                await self._new([(where, (event.offset, event.index), self._feed.encode(event)) for event in some], at)
+        at[where] = max(at[where], found.next if found.more else max(found.next, end))
         return found.looked
 
 
