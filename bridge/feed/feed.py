@@ -149,12 +149,13 @@ class Feed:
         return [space.place.at((await space.store.wait(-1, 0.0)).position) for space in spaces]
 
     async def present(self, merge: Merge) -> int:
-        """The time below which all lies that is written and applied by now, by this process's clock and by the log's.
-
-        Waits for the next millisecond, so that a tick that is asked for then does not fall short of it.
+        """The time below which everything lies that is applied by now, so that waiting for it writes ticks only where
+        something is new.
         """
-        await asyncio.sleep(0.001)
-        return max(self.now(), merge.latest + MILLISECOND)
+        last = await merge.last_event()
+        if last >= merge.watermark:
+            await asyncio.sleep(0.001)  # a tick in the very millisecond of the last event would fall short of it
+        return last + MILLISECOND if last else 0
 
     def tick(self, spaces: Sequence[Space]) -> None:
         """P7: asks for ticks where a time is waited for, in partitions that were never used too."""
@@ -173,23 +174,26 @@ class Feed:
             self.replays -= 1
 
     async def page(self, wanted: Filter, start: Point, until: int | None, limit: int) -> FeedPage:
-        """At most `limit` events from a place on, all below the time `until` or, without one, below now.
+        """At most `limit` events from a place on, all below the time `until` where there is one.
 
-        Waits for ticks where that is needed, but not longer than SOON. Raises NotFound, Unavailable.
+        Waits until that is final, or until everything that is applied by now is settled, but not longer than SOON.
+        Raises NotFound, Unavailable.
         """
         merge = self.merge(self.spaces(wanted), wanted)
         await merge.seek(start)
         target = await self.present(merge) if until is None else until
-        events, following = await self._collect(merge, target, limit)
-        up_to = min(merge.watermark, target)
+        events, following = await self._collect(merge, until, target, limit)
+        up_to = merge.watermark if until is None else min(merge.watermark, until)
         final = until is not None and merge.watermark >= until
         return FeedPage(events, following, final, up_to, merge.positions)
 
-    async def _collect(self, merge: Merge, target: int, limit: int) -> tuple[list[Found], Point | None]:
+    async def _collect(
+        self, merge: Merge, until: int | None, target: int, limit: int
+    ) -> tuple[list[Found], Point | None]:
         loop, found, rows, size = asyncio.get_running_loop(), list[tuple[Point, Found]](), 0, 0
         deadline = loop.time() + SOON
         while True:
-            batch = await merge.advance(target)
+            batch = await merge.advance(until)
             found += batch.events
             rows, size = rows + batch.rows, size + batch.bytes
             if len(found) > limit:

@@ -71,14 +71,15 @@ class Batch:
 class _Lane:
     """One partition as it is being read: what was read and not given yet, where the rest begins, how much was read.
 
-    `clock` is its effective time in the view last seen; `complete` says that this view held no more rows, `limit` is
-    the place of the last row that was looked at.
+    `clock` is its effective time in the view last seen, `last_event` that of its last event; `complete` says that this
+    view held no more rows, `limit` is the place of the last row that was looked at.
     """
 
     space: Space
     next: Spot = START
     pages: int = 0
     clock: int = 0
+    last_event: int = 0
     position: int = 0
     complete: bool = False
     limit: Point | None = None
@@ -124,9 +125,10 @@ class _Lane:
         self.bytes += sum(len(row) for _, row in found.rows)
 
     async def look(self, view: View) -> None:
-        """Notes effective time and position. Raises Unavailable."""
+        """Notes its times and its position. Raises Unavailable."""
         await self.space.check_readable(view)
-        self.clock, self.position = Clock.unpack(await view.get(keys.CLOCK)).effective, view.mark.position
+        clock = Clock.unpack(await view.get(keys.CLOCK))
+        self.clock, self.last_event, self.position = clock.effective, clock.last_event, view.mark.position
 
     def take(self, limit: Key) -> list[tuple[Point, Found]]:
         """What lies at or below a key, taken out."""
@@ -182,10 +184,12 @@ class Merge:
         """The effective time below which nothing more can come, as of the views last read."""
         return min((lane.clock for lane in self._lanes), default=0)
 
-    @property
-    def latest(self) -> int:
-        """The largest effective time of any partition, as of the views last read."""
-        return max((lane.clock for lane in self._lanes), default=0)
+    async def last_event(self) -> int:
+        """The effective time of the last event of any partition, as it is now; 0 where there is none."""
+        for lane in self._lanes:
+            async with lane.space.store.view() as view:
+                await lane.look(view)
+        return max((lane.last_event for lane in self._lanes), default=0)
 
     @property
     def vector(self) -> dict[Where, Spot]:

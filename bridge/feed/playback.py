@@ -151,8 +151,10 @@ class Playback:
         self._cursor = partial(feed.cursors.point, start)
         await merge.seek(start)
         until = asked.until if asked.until is not None else await feed.present(merge)
-        while await self._reach(merge, until) and asked.follow and feed.now() - until > RECENT:
-            until = await feed.present(merge)
+        while await self._reach(merge, until) and asked.follow:
+            reached, until = until, await feed.present(merge)
+            if until - reached < RECENT:
+                break
         self._slot.close()
         return merge.vector
 
