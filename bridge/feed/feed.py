@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from bridge.errors import Invalid, NotFound, Unavailable
+from bridge.errors import Invalid, NoOwner, NotFound, Unavailable
 from bridge.events import Position
 from bridge.feed.cursor import Cursors, Point
 from bridge.feed.filters import Filter
 from bridge.feed.follow import Encode, Live, Room
-from bridge.feed.merge import Merge, Source
+from bridge.feed.merge import Batch, Merge, Source
 from bridge.feed.order import Found
 from bridge.log.record import Place
 from bridge.spaces import Space, Spaces
@@ -173,6 +173,23 @@ class Feed:
         finally:
             self.replays -= 1
 
+    async def batches(self, merge: Merge, until: int) -> AsyncIterator[Batch]:
+        """Everything below a time, as it becomes settled. Raises Unavailable, NoOwner where it does not."""
+        loop, settled, moved = asyncio.get_running_loop(), -1, 0.0
+        while True:
+            batch = await merge.advance(until)
+            yield batch
+            if batch.more:
+                continue
+            if batch.settled >= until:
+                return
+            if batch.settled > settled:
+                settled, moved = batch.settled, loop.time()
+            elif loop.time() - moved > self.rules.deadline:
+                raise stuck(merge.behind(until))
+            self.tick(merge.behind(until))
+            await asyncio.sleep(AGAIN)
+
     async def page(self, wanted: Filter, start: Point, until: int | None, limit: int) -> FeedPage:
         """At most `limit` events from a place on, all below the time `until` where there is one.
 
@@ -205,6 +222,12 @@ class Feed:
                     return [event for _, event in found], None
                 self.tick(merge.behind(target))
                 await asyncio.sleep(AGAIN)
+
+
+def stuck(behind: Sequence[Space]) -> NoOwner:
+    """Why what was asked for does not become final."""
+    named = ", ".join(space.place.space for space in behind[:5])
+    return NoOwner(f"{len(behind)} partitions do not move on, so that nothing becomes final: {named}")
 
 
 def _by_number(place: Place) -> tuple[str, int]:

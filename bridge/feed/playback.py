@@ -14,9 +14,9 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Self
 
-from bridge.errors import Invalid, NoOwner
+from bridge.errors import Invalid
 from bridge.feed.cursor import Point, Vector, Where
-from bridge.feed.feed import AGAIN, Feed
+from bridge.feed.feed import AGAIN, Feed, stuck
 from bridge.feed.follow import PAGE, Item, Reader
 from bridge.feed.merge import Batch, Merge
 from bridge.feed.messages import Asked, Beat, Ended, Events, Message, Paused, Resumed, Stopping, Tell
@@ -173,7 +173,7 @@ class Playback:
                 settled, moved = batch.settled, self._loop.time()
             elif self._loop.time() - moved > self._feed.rules.deadline:
                 if not self._asked.follow:
-                    raise _stuck(merge.behind(until))
+                    raise stuck(merge.behind(until))
                 return False
             self._feed.tick(merge.behind(until))
             await self._idle(AGAIN)
@@ -279,11 +279,6 @@ class Playback:
                 await self._new([(where, (event.offset, event.index), self._feed.encode(event)) for event in some], at)
         at[where] = max(at[where], found.next if found.more else max(found.next, end))
         return found.looked
-
-
-def _stuck(behind: Sequence[Space]) -> NoOwner:
-    named = ", ".join(space.place.space for space in behind[:5])
-    return NoOwner(f"{len(behind)} partitions do not move on, so that nothing becomes final: {named}")
 
 
 def _where(space: Space) -> Where:
