@@ -16,6 +16,7 @@ from typing import Any
 
 from bridge.decider import Decider
 from bridge.errors import NotFound, SchemaError
+from bridge.views import Views, no_views
 
 ENTRY_POINTS = "lighthouse.applications"
 DEAD_LETTERS = "dead-letters"
@@ -37,8 +38,8 @@ class Bookmark:
 class Application:
     """`schemas` holds a folder a category, with one .avsc an event type; a decider is optional for a category.
 
-    `listings` says by category how a state is shown to people, as lines of text. `commands` is a typer application
-    whose commands the `lighthouse` command line takes over, loaded when called.
+    `listings` says by category how a state is shown in a terminal, as lines of text, and `views` how on a page.
+    `commands` is a typer application whose commands the `lighthouse` command line takes over, loaded when called.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Application:
     deciders: tuple[Decider[Any, Any, Any], ...] = ()
     bookmarks: tuple[Bookmark, ...] = ()
     listings: Mapping[str, Callable[[Any], Iterable[str]]] = field(default_factory=dict)
+    views: Views = no_views
     commands: Callable[[], Any] | None = None
 
     def categories(self) -> tuple[str, ...]:
@@ -61,6 +63,7 @@ class Catalog:
     deciders: dict[str, Decider[Any, Any, Any]] = field(default_factory=dict)
     bookmarks: dict[tuple[str, str], Bookmark] = field(default_factory=dict)
     listings: dict[str, Callable[[Any], Iterable[str]]] = field(default_factory=dict)
+    views: tuple[Views, ...] = ()
     commands: tuple[Callable[[], Any], ...] = ()
 
     @property
@@ -95,7 +98,8 @@ def catalog(applications: Iterable[Application]) -> Catalog:
         raise SchemaError(f"the decider of category {category} has no schemas: no folder {category}/ with an .avsc")
     marks = {(mark.category, mark.name): mark for application in known for mark in application.bookmarks}
     listings = {category: lines for application in known for category, lines in application.listings.items()}
-    return Catalog(schemas, deciders, marks, listings, tuple(one.commands for one in known if one.commands))
+    views = tuple(application.views for application in known)
+    return Catalog(schemas, deciders, marks, listings, views, tuple(one.commands for one in known if one.commands))
 
 
 def registered() -> Catalog:

@@ -31,6 +31,8 @@ REBUILD = b"m:rebuild"
 STOPPED = b"m:stopped"
 PARKED = b"k"
 """The prefix of all parked streams."""
+HEADS = b"h"
+"""The prefix of all streams' heads; a name's length follows, then the name."""
 
 
 @lru_cache(maxsize=32_768)
@@ -42,7 +44,7 @@ def name(text: str) -> bytes:
 
 def head(stream: str) -> bytes:
     """The key of a stream's head."""
-    return b"h" + name(stream)
+    return HEADS + name(stream)
 
 
 def events(stream: str) -> bytes:

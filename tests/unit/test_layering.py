@@ -15,6 +15,7 @@ OURS = ("bridge", "streams", "lighthouse")
 LEVELS: list[set[str]] = [
     {"bridge.errors", "bridge.collector"},
     {"bridge.events", "bridge.decider", "bridge.projection", "bridge.settings", "bridge.times"},
+    {"bridge.views"},
     {"bridge.states", "bridge.cache", "bridge.application"},
     {"bridge.typed"},
     {"bridge.log", "bridge.store"},
@@ -26,8 +27,8 @@ LEVELS: list[set[str]] = [
 ]
 """Lowest first: a room imports itself and what lies below, never its neighbours."""
 
-NEIGHBOURS = {("bridge.cli", "streams")}
-"""`lighthouse streams` starts the processors."""
+NEIGHBOURS = {("bridge.cli", "streams"), ("bridge.api", "bridge.ui")}
+"""`lighthouse streams` starts the processors; the API's application serves the pages, which know nothing of it."""
 
 LOCAL_KNOWS = {"bridge.errors", "bridge.settings"}
 
@@ -75,7 +76,14 @@ PURE = {
 }
 """Pure with everything that they import."""
 
-FOLDS = {"bridge.history.events", "bridge.history.state", "bridge.history.times", "streams.apply", "streams.unpark"}
+FOLDS = {
+    "bridge.history.events",
+    "bridge.history.outline",
+    "bridge.history.state",
+    "bridge.history.times",
+    "streams.apply",
+    "streams.unpark",
+}
 """Functions of a view and of schemas that they are given; these themselves import nothing impure."""
 
 DECIDERS = ROOT / "lighthouse" / "project"
@@ -89,6 +97,7 @@ PUBLIC = {
     "bridge.history",
     "bridge.projection",
     "bridge.settings",
+    "bridge.views",
     "bridge.wiring",
 }
 """What an application is written with."""
