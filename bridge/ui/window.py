@@ -9,6 +9,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from bridge.log.cluster import Cluster
 from bridge.ui.listing import Listing, Scan
 from bridge.ui.outlines import Outlines
 from bridge.ui.render import Renderer
@@ -25,6 +26,7 @@ class Window:
     views: Mapping[str, View]
     listing: Listing
     outlines: Outlines
+    cluster: Cluster
 
     def page(self, request: Request, name: str, **known: Any) -> Response:
         """A page by its name, or its part."""
@@ -35,7 +37,8 @@ def open_window(platform: Platform, renderer: Renderer) -> Window:
     """The window on an open platform."""
     settings = platform.base.settings
     views = {category: view for make in platform.base.catalog.views for category, view in make(settings).items()}
-    return Window(platform, renderer, views, Scan(platform.spaces), Outlines(platform.history))
+    listing, outlines = Scan(platform.spaces), Outlines(platform.history)
+    return Window(platform, renderer, views, listing, outlines, Cluster(settings))
 
 
 def window(request: Request) -> Window:

@@ -1,14 +1,17 @@
 // The time line of one stream: every event is drawn, the slider moves through versions or times, and the state beside
 // it follows. Without this file the page still shows a state and has links to the versions around it.
 
-const LANE = 18, TOP = 14, AXIS = 20, GUTTER = 168, MOST_LANES = 8;
+const TOP = 14, AXIS = 20, GUTTER = 168, MOST_LANES = 8;
 const PATIENCE = 120;      // ms after which a request that nobody waits for any more is given up
 const LOOK = 2000;         // ms between looks for new events
-const DAY = 86400e3;
-const STEPS = [1, 10, 100, 1e3, 5e3, 15e3, 60e3, 300e3, 900e3, 3600e3, 4 * 3600e3, DAY, 7 * DAY, 30 * DAY, 91 * DAY, 365 * DAY, 1826 * DAY];
+const HOUR = 3600e3, DAY = 24 * HOUR;
+const STEPS = [
+  1, 5, 10, 50, 100, 500, 1e3, 5e3, 15e3, 30e3, 60e3, 300e3, 900e3, 1800e3, HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR,
+  DAY, 2 * DAY, 7 * DAY, 14 * DAY, 30 * DAY, 91 * DAY, 182 * DAY, 365 * DAY, 1826 * DAY,
+];
 const SPEEDS = {
   version: [[1, "1 a second"], [5, "5 a second"], [20, "20 a second"], [100, "100 a second"], [500, "500 a second"]],
-  time: [[1e3, "as it happened"], [60e3, "1 min a second"], [3600e3, "1 h a second"], [DAY, "1 day a second"], [30 * DAY, "30 days a second"]],
+  time: [[1e3, "as it happened"], [60e3, "1 min a second"], [HOUR, "1 h a second"], [DAY, "1 day a second"], [30 * DAY, "30 days a second"]],
 };
 
 const byId = id => document.getElementById(id);
@@ -20,7 +23,7 @@ const numeric = text => text === "" ? null : Number(text);
 const view = {
   version: Number(root.dataset.version), head: Number(root.dataset.head), pinned: root.dataset.pinned,
   a: numeric(root.dataset.a), b: numeric(root.dataset.b), axis: root.dataset.axis || "version",
-  from: 0, to: 1, playing: false, hover: null,
+  from: 0, to: 1, playing: false, hover: null, lane: 18,
 };
 let events = { first: 0, names: [], types: [], effective: [], event: [] };
 
@@ -81,7 +84,8 @@ const laneOf = type => Math.min(type, MOST_LANES - 1);
 const laneCount = () => Math.min(Math.max(events.names.length, 1), MOST_LANES);
 
 function drawLanes() {
-  const height = TOP + laneCount() * LANE + AXIS;
+  view.lane = parseInt(getComputedStyle(lanes).getPropertyValue("--lane"));
+  const height = TOP + laneCount() * view.lane + AXIS;
   const [pen, width] = frame(lanes.querySelector("canvas"), height);
   pen.font = "11px 'Plex Mono', monospace";
   pen.textBaseline = "middle";
@@ -100,7 +104,7 @@ function counts(width, cells) {
   const begin = versionAt(view.from) - events.first, end = versionAt(view.to) - events.first;
   for (let at = begin; at <= end; at++) {
     const pixel = Math.floor(pixelOf(placeOf(events.first + at), width));
-    if (pixel >= 0 && pixel < cells) found[laneOf(events.types[at]) * cells + pixel]++;
+    if (pixel >= gutter(width) && pixel < cells) found[laneOf(events.types[at]) * cells + pixel]++;
   }
   return [found, end - begin + 1];
 }
@@ -111,12 +115,12 @@ function drawEvents(pen, width) {
   const most = found.reduce((a, b) => Math.max(a, b), 1);
   pen.fillStyle = colours.ink;
   for (let lane = 0; lane < laneCount(); lane++) {
-    const y = TOP + lane * LANE;
+    const y = TOP + lane * view.lane + view.lane - 15;
     for (let pixel = 0; pixel < cells; pixel++) {
       const count = found[lane * cells + pixel];
       if (!count) continue;
       pen.globalAlpha = most === 1 ? 0.75 : 0.3 + 0.6 * Math.log(count + 1) / Math.log(most + 1);
-      pen.fillRect(pixel - wide / 2 + 0.5, y + 3, wide, LANE - 6);
+      pen.fillRect(pixel - wide / 2 + 0.5, y, wide, 12);
     }
   }
   pen.globalAlpha = 1;
@@ -125,14 +129,12 @@ function drawEvents(pen, width) {
 function drawLabels(pen, width) {
   const left = gutter(width);
   events.names.slice(0, MOST_LANES).forEach((name, lane) => {
-    const y = TOP + lane * LANE + LANE / 2;
+    const y = TOP + lane * view.lane + (left ? view.lane / 2 : 8);
     const text = lane === MOST_LANES - 1 && events.names.length > MOST_LANES ? "other types" : name;
-    if (left) {
-      pen.fillStyle = laneOf(events.types[view.version - events.first]) === lane ? colours.accent : colours.dim;
-      pen.fillText(text.length > 23 ? `${text.slice(0, 22)}…` : text, 2, y);
-    }
+    pen.fillStyle = laneOf(events.types[view.version - events.first]) === lane ? colours.accent : colours.dim;
+    pen.fillText(text.length > 23 ? `${text.slice(0, 22)}…` : text, left ? 2 : 6, y);
     pen.fillStyle = colours.line;
-    pen.fillRect(left, TOP + (lane + 1) * LANE - 0.5, width - left, 1);
+    pen.fillRect(left, TOP + (lane + 1) * view.lane - 0.5, width - left, 1);
   });
 }
 
@@ -195,25 +197,36 @@ function label(place, step) {
   return step >= 60e3 ? text.slice(5, 16).replace("T", " ") : step >= 1e3 ? text.slice(11, 19) : text.slice(11, 23);
 }
 
+function density(start, scale, wide) {
+  const found = new Uint32Array(Math.ceil(wide) + 1);
+  for (let at = 0; at < events.types.length; at++) found[Math.floor((placeOf(events.first + at) - start) * scale)]++;
+  return found;
+}
+
+function drawRate(pen, left, height, found) {
+  const most = found.reduce((a, b) => Math.max(a, b), 1);
+  found.forEach((count, pixel) => {
+    const high = count ? 3 + 15 * Math.log(count + 1) / Math.log(most + 1) : 0;
+    pen.fillRect(left + pixel, height - 3 - high, 1, high);
+  });
+}
+
 function drawWhole() {
   // The stream as a whole, with the part that the lanes show.
   const height = 26, [pen, width] = frame(whole.querySelector("canvas"), height), left = gutter(width);
   const [start, end] = range(), wide = width - left - 12, scale = end > start ? wide / (end - start) : 0;
-  const found = new Uint32Array(Math.ceil(wide) + 1);
-  for (let at = 0; at < events.types.length; at++) found[Math.floor((placeOf(events.first + at) - start) * scale)]++;
-  const most = found.reduce((a, b) => Math.max(a, b), 1);
   pen.fillStyle = colours.dim;
-  found.forEach((count, pixel) => {
-    const high = count ? 3 + 15 * Math.log(count + 1) / Math.log(most + 1) : 0;
-    pen.fillRect(left + 6 + pixel, height - 3 - high, 1, high);
-  });
+  if (view.axis === "version") pen.fillRect(left + 6, height / 2, wide, 1);
+  else drawRate(pen, left + 6, height, density(start, scale, wide));
   const [x, stop] = [view.from, view.to].map(place => left + 6 + clamp((place - start) * scale, 0, wide));
   pen.fillStyle = colours.accent;
-  pen.globalAlpha = 0.14;
-  pen.fillRect(x, 1, Math.max(stop - x, 3), height - 2);
-  pen.globalAlpha = 1;
-  pen.fillRect(x, 1, 2, height - 2);
-  pen.fillRect(Math.max(stop, x + 3) - 2, 1, 2, height - 2);
+  if (view.from > start || view.to < end) {
+    pen.globalAlpha = 0.16;
+    pen.fillRect(x, 1, Math.max(stop - x, 4), height - 2);
+    pen.globalAlpha = 1;
+    pen.fillRect(x, 1, 2, height - 2);
+    pen.fillRect(Math.max(stop, x + 4) - 2, 1, 2, height - 2);
+  }
   pen.fillRect(left + 6 + (placeOf(view.version) - start) * scale - 0.5, 1, 1, height - 2);
 }
 
@@ -263,8 +276,7 @@ function scroll(by) {
 }
 
 function zoom(factor, around = placeOf(view.version)) {
-  const [start, end] = range(), least = view.axis === "version" ? 10 : 10;
-  const span = clamp((view.to - view.from) * factor, Math.min(least, end - start), end - start);
+  const [start, end] = range(), span = clamp((view.to - view.from) * factor, Math.min(10, end - start), end - start);
   const share = view.to > view.from ? (around - view.from) / (view.to - view.from) : 0.5;
   view.from = clamp(around - span * share, start, Math.max(start, end - span));
   view.to = view.from + span;
