@@ -473,10 +473,17 @@ const KEYS = {
 };
 const EVERYWHERE = new Set(["ArrowLeft", "ArrowRight", " ", "[", "]"]);
 
+function isOurs(event) {
+  // The slider takes every key, a button beside it all but its own, and the page the few that it has no use for.
+  if (event.ctrlKey || event.metaKey || event.altKey) return false;
+  if (event.target === lanes) return true;
+  if (event.target.matches("#time button, #time a")) return event.key !== " ";
+  return (event.target === document.body || event.target.id === "main") && EVERYWHERE.has(event.key);
+}
+
 document.addEventListener("keydown", event => {
-  const key = KEYS[event.key], free = event.target === document.body || event.target.id === "main";
-  if (!key || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target !== lanes && !(free && EVERYWHERE.has(event.key))) return;
+  const key = KEYS[event.key];
+  if (!key || !isOurs(event)) return;
   event.preventDefault();
   key(event);
 });
