@@ -68,7 +68,7 @@ async def _plain(platform: Platform, stream: str) -> float:
     for _, raw in rows:
         row = EventRow.unpack(raw)
         event = read_event(await platform.base.schemas.reader(row.schema), row.event)
-        state = typed.evolve(state, event.branch.type, event.data)
+        state = typed.evolve(state, event.branch.type, event.newest)
     return (time.perf_counter() - began) * 1000
 
 

@@ -19,7 +19,15 @@ EACH = 300
 
 async def process(servers: Servers) -> Measured:
     """Admission, history and state of single-event appends; each run begins with empty stores."""
-    scene = Scene(servers.settings("process"))
+    return await _measured(Scene(servers.settings("process", built_in=False)))
+
+
+async def project(servers: Servers) -> Measured:
+    """The same with the built-in projections."""
+    return await _measured(Scene(servers.settings("project")))
+
+
+async def _measured(scene: Scene) -> Measured:
     await scene.prepare()
     topic, schema = await _fill(scene)
     ours, bare = Rounds(), Rounds()

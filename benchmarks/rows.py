@@ -11,7 +11,8 @@ from benchmarks.failover import failover
 from benchmarks.figure import Measured, Target
 from benchmarks.memory import memory
 from benchmarks.over_http import http_append, http_append_batch
-from benchmarks.process import process
+from benchmarks.process import process, project
+from benchmarks.replay import replay_sse
 from benchmarks.servers import Servers
 from benchmarks.up_warm import up_warm
 
@@ -83,12 +84,26 @@ ROWS = {
         "bare confluent-kafka consumer that decodes the same records with fastavro",
         process,
     ),
+    "project": Row(
+        "one processor: admission, history, state and the built-in projections, from the same start",
+        "events/s",
+        (at_least(20_000),),
+        "bare confluent-kafka consumer that decodes the same records with fastavro",
+        project,
+    ),
     "state_as_of": Row(
         "state of a stream of 10,000 events at a random time, in a history of 1,000,000 events, p99",
         "ms",
         (below(2), below(10, "http_p99_ms")),
         "a scan and fold of the same rows from version 0, p50",
         state_as_of,
+    ),
+    "replay_sse": Row(
+        "replay of 1,000,000 events by server-sent events, as fast as possible",
+        "events/s",
+        (at_least(25_000), below(100, "first_ms")),
+        "a scan of the same partitions that decodes each event and does nothing with it",
+        replay_sse,
     ),
     "failover": Row(
         "kill -9 of one of two processors until an append to each partition has succeeded",

@@ -20,8 +20,8 @@ class Servers:
         self._stack = ExitStack()
         self._settings: Settings | None = None
 
-    def settings(self, name: str) -> Settings:
-        """For one row: topics, group, home, stores and API port of its own on the shared servers."""
+    def settings(self, name: str, **more: object) -> Settings:
+        """For one row: topics, group, home, stores and API port of its own on the shared servers, and what it says."""
         if self._settings is None:
             self._settings = self._start()
         return self._settings.model_copy(
@@ -32,6 +32,7 @@ class Servers:
                 "history_store": f"lmdb://{self.root / name / 'stores'}",
                 "api_port": ports.pick(1)[0],
             }
+            | more
         )
 
     def _start(self) -> Settings:

@@ -1,4 +1,4 @@
-"""What a user registers with the platform: schemas, deciders, and later projections and reactors.
+"""What a user registers with the platform: schemas, deciders, projections.
 
 A package names its application in its entry points, and every process of the platform finds it:
 
@@ -9,18 +9,22 @@ A package names its application in its entry points, and every process of the pl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from bridge import decisions
+from bridge.builtin import BUILT_IN
 from bridge.decider import Decider
 from bridge.errors import NotFound, SchemaError
+from bridge.projection import Projection
+from bridge.upcast import Change, Upcast, by_category
 from bridge.views import Views, no_views
 
 ENTRY_POINTS = "lighthouse.applications"
 DEAD_LETTERS = "dead-letters"
-RESERVED = frozenset((DEAD_LETTERS, "system"))
+RESERVED = frozenset((DEAD_LETTERS, decisions.CATEGORY))
 """Categories whose topics are the platform's own."""
 
 
@@ -40,6 +44,8 @@ class Application:
 
     `listings` says by category how a state is shown in a terminal, as lines of text, and `views` how on a page.
     `commands` is a typer application whose commands the `lighthouse` command line takes over, loaded when called.
+    `upcasts` lead events of old schema versions to the newest, without a gap. `projections` may hold several versions
+    of one name: an old one is fed on until a new one answers in its place.
     """
 
     name: str
@@ -49,10 +55,16 @@ class Application:
     listings: Mapping[str, Callable[[Any], Iterable[str]]] = field(default_factory=dict)
     views: Views = no_views
     commands: Callable[[], Any] | None = None
+    upcasts: tuple[Upcast, ...] = ()
+    projections: tuple[Projection[Any], ...] = ()
 
     def categories(self) -> tuple[str, ...]:
         """The categories, by name: the folders of `schemas` that hold an .avsc."""
         return tuple(sorted({file.parent.name for file in self.schemas.glob("*/*.avsc")}))
+
+
+PLATFORM = Application("platform", decisions.SCHEMAS, deciders=(decisions.decider,), projections=BUILT_IN)
+"""What the platform registers with itself."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +77,8 @@ class Catalog:
     listings: dict[str, Callable[[Any], Iterable[str]]] = field(default_factory=dict)
     views: tuple[Views, ...] = ()
     commands: tuple[Callable[[], Any], ...] = ()
+    upcasts: dict[str, dict[tuple[str, int], Change]] = field(default_factory=dict)
+    projections: tuple[Projection[Any], ...] = ()
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -78,17 +92,35 @@ class Catalog:
             raise NotFound(f"category {category} has no bookmark {name[:80]!r}")
         return found
 
+    def reading(self, category: str) -> list[Projection[Any]]:
+        """The projections that read a category, in all their versions."""
+        return [projection for projection in self.projections if projection.reads(category)]
+
+    def without(self, projections: Iterable[Projection[Any]]) -> Catalog:
+        """The same without some projections."""
+        gone = tuple(projections)
+        return replace(self, projections=tuple(one for one in self.projections if one not in gone))
+
+    def versions(self, name: str) -> dict[int, Projection[Any]]:
+        """The versions of a projection; raises NotFound."""
+        found = {one.version: one for one in self.projections if one.name == name}
+        if not found:
+            known = ", ".join(sorted({one.name for one in self.projections})) or "none"
+            raise NotFound(f"there is no projection {name[:80]!r}; known are: {known}")
+        return found
+
 
 def catalog(applications: Iterable[Application]) -> Catalog:
     """Puts applications together.
 
-    Raises SchemaError when two claim one category, one is the platform's own, or a decider has no schemas.
+    Raises SchemaError when two claim one category, one is the platform's own, a decider has no schemas, an upcast is
+    of no event type or stands beside another of its step, or a projection stands beside another of its version.
     """
     known = tuple(applications)
     schemas: dict[str, Path] = {}
     for application in known:
         for category in application.categories():
-            if category in RESERVED:
+            if category in RESERVED and application is not PLATFORM:
                 raise SchemaError(f"category {category} of application {application.name} is the platform's own name")
             if category in schemas:
                 raise SchemaError(f"category {category} of application {application.name} is registered twice")
@@ -98,10 +130,34 @@ def catalog(applications: Iterable[Application]) -> Catalog:
         raise SchemaError(f"the decider of category {category} has no schemas: no folder {category}/ with an .avsc")
     marks = {(mark.category, mark.name): mark for application in known for mark in application.bookmarks}
     listings = {category: lines for application in known for category, lines in application.listings.items()}
+    commands = tuple(one.commands for one in known if one.commands)
     views = tuple(application.views for application in known)
-    return Catalog(schemas, deciders, marks, listings, views, tuple(one.commands for one in known if one.commands))
+    folds = _upcasts(known, schemas), _projections(known, schemas)
+    return Catalog(schemas, deciders, marks, listings, views, commands, *folds)
+
+
+def _upcasts(known: Iterable[Application], schemas: Mapping[str, Path]) -> dict[str, dict[tuple[str, int], Change]]:
+    upcasts = [upcast for application in known for upcast in application.upcasts]
+    for one in upcasts:
+        if one.category not in schemas:
+            raise SchemaError(f"an upcast of {one.type} is of category {one.category}, which no application has")
+        if not (schemas[one.category] / f"{one.type}.avsc").is_file():
+            raise SchemaError(f"category {one.category}: an upcast is of {one.type}, but there is no {one.type}.avsc")
+    return by_category(upcasts)
+
+
+def _projections(known: Iterable[Application], schemas: Mapping[str, Path]) -> tuple[Projection[Any], ...]:
+    found: dict[tuple[str, int], Projection[Any]] = {}
+    for one in (projection for application in known for projection in application.projections):
+        if (one.name, one.version) in found:
+            raise SchemaError(f"projection {one.name} version {one.version} is registered twice")
+        for category in one.categories or ():
+            if category not in schemas:
+                raise SchemaError(f"projection {one.name} reads category {category}, which no application has")
+        found[one.name, one.version] = one
+    return tuple(found.values())
 
 
 def registered() -> Catalog:
-    """The catalog of every installed application (entry points `lighthouse.applications`)."""
-    return catalog(point.load() for point in entry_points(group=ENTRY_POINTS))
+    """The catalog of the platform and every installed application (entry points `lighthouse.applications`)."""
+    return catalog((PLATFORM, *(point.load() for point in entry_points(group=ENTRY_POINTS))))

@@ -15,6 +15,7 @@ LighthouseError
 │   └── NoOwner                 the partition's owner does not beat, or lags              503
 ├── Unknown                     the outcome is not known; ask again with the same key     504
 │   └── NotReached              a position was not reached in time                        504
+├── TooSlow                     a reader of live events leaves too many unread
 ├── Fenced                      another owner has taken the partition (I6)
 ├── Undecodable                 admitted bytes that no known schema reads (P4)
 ├── ForeignLog                  the log is not the one this store has applied (P1)
@@ -116,6 +117,10 @@ class NotReached(Unknown):
     def __init__(self, message: str, lag: int) -> None:
         super().__init__(message)
         self.lag = lag
+
+
+class TooSlow(LighthouseError):
+    """A reader of live events does not keep up, and was given no more than it had room for."""
 
 
 class Fenced(LighthouseError):

@@ -65,7 +65,8 @@ class Envelope(msgspec.Struct, frozen=True):
 class RecordedEvent(msgspec.Struct, frozen=True):
     """An admitted event. `effective` is the partition's effective time, `time` the writer's, both in microseconds.
 
-    `event_time` is the running maximum of `time` in the stream, the second clock of time travel.
+    `event_time` is the running maximum of `time` in the stream, the second clock of time travel. `schema_version` is
+    that of its type when it was written, also where `data` is in the shape of a newer one.
     """
 
     stream: str
@@ -79,6 +80,7 @@ class RecordedEvent(msgspec.Struct, frozen=True):
     offset: int
     effective: int
     event_time: int
+    schema_version: int
 
     @property
     def id(self) -> str:

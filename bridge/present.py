@@ -5,20 +5,29 @@ Times are RFC 3339 in UTC with microseconds.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from bridge import states
 from bridge.events import RecordedEvent
+from bridge.feed.order import Found, Unreadable
 from bridge.history.reader import Diff, Page, StateAt, StreamInfo
 from bridge.log.json_values import to_json
+from bridge.query.builds import BuildStatus, InPartition, ProjectionStatus
+from bridge.query.reader import Page as RowsPage
+from bridge.query.reader import Row
+from bridge.store.rows import ParkedEvent
 from bridge.times import rfc3339
 
 Version = Annotated[int, msgspec.Meta(ge=0, description="0-based place of an event in its stream.")]
 Instant = Annotated[
     str, msgspec.Meta(description="RFC 3339, UTC, microseconds.", extra_json_schema={"format": "date-time"})
 ]
+
+
+_encode = msgspec.json.Encoder().encode
 
 
 class ParkedAnswer(msgspec.Struct):
@@ -40,11 +49,15 @@ class StreamAnswer(msgspec.Struct):
 
 
 class EventAnswer(msgspec.Struct):
-    """An admitted event. `event_time` is what its writer said, `event_clock` the stream's maximum of it so far."""
+    """An admitted event as it was written, with the `schema_version` of its type then.
+
+    `event_time` is what its writer said, `event_clock` the stream's maximum of it so far.
+    """
 
     id: str
     version: Version
     type: str
+    schema_version: int
     data: dict[str, Any]
     effective_time: Instant
     event_time: Instant
@@ -68,6 +81,42 @@ class EventsAnswer(msgspec.Struct):
     events: list[EventAnswer]
 
 
+class FeedEventAnswer(msgspec.Struct):
+    """An admitted event among those of many streams.
+
+    One that cannot be decoded yet has an `error` and none of what its bytes would tell: its stream is parked.
+    """
+
+    id: str
+    stream: str
+    version: Version
+    type: str | None
+    data: dict[str, Any] | None
+    effective_time: Instant
+    event_time: Instant | None
+    event_clock: Instant | None
+    actor: str | None
+    correlation_id: str | None
+    causation_id: str | None
+    metadata: dict[str, str] | None
+    partition: int
+    offset: int
+    error: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class FeedAnswer(msgspec.Struct):
+    """Events of many streams in the merged order, all those below `up_to` that `next` does not lead to.
+
+    `next` is the cursor of the rest, null where there is none; what comes later is asked for from `up_to` on. `final`
+    says that nothing can come below `to` any more.
+    """
+
+    events: list[FeedEventAnswer]
+    next: str | None
+    final: bool
+    up_to: Instant
+
+
 class StateAnswer(msgspec.Struct):
     """The state after the event of `version`; `final` says that nothing can change this answer any more."""
 
@@ -88,6 +137,89 @@ class DiffAnswer(msgspec.Struct, rename={"first": "from", "last": "to"}):
     events: list[EventAnswer]
 
 
+class ParkedEventAnswer(msgspec.Struct):
+    """Where a build stands still, and why; `unread` says that it goes on by itself once the event can be decoded."""
+
+    category: str
+    partition: int
+    event: str
+    stream: str
+    version: Version
+    effective_time: Instant
+    error: str
+    traceback: str
+    unread: bool
+
+
+class BuildAnswer(msgspec.Struct):
+    """One build of a projection. `progress` goes from 0 to 1; `registered` says whether its code is.
+
+    `lag_records` and `lag_seconds` are behind the history: those of the partition that is most behind, in seconds.
+    """
+
+    version: Version
+    generation: int
+    answering: bool
+    registered: bool
+    state: Literal["live", "building", "parked", "stale"]
+    lag_records: int
+    lag_seconds: float
+    progress: float
+    eta_seconds: float | None
+    parked: list[ParkedEventAnswer]
+
+
+class ProjectionAnswer(msgspec.Struct):
+    """A projection. `version` and `generation` are those of the build that answers queries."""
+
+    name: str
+    version: Version
+    generation: int
+    categories: list[str] | None
+    merged: bool
+    versioned: bool
+    builds: list[BuildAnswer]
+
+
+class ProjectionsAnswer(msgspec.Struct):
+    """All projections, by name."""
+
+    projections: list[ProjectionAnswer]
+
+
+class RowAnswer(msgspec.Struct):
+    """A row as its projection put it. `behind` says that the build stands still, so that later events are missing."""
+
+    projection: str
+    version: Version
+    generation: int
+    key: str
+    row: Any
+    as_of: Instant | None
+    final: bool
+    behind: bool
+
+
+class KeyedRow(msgspec.Struct):
+    """A row with its key."""
+
+    key: str
+    row: Any
+
+
+class RowsAnswer(msgspec.Struct):
+    """A page of rows; `next` is the `after` of the next page, null on the last one."""
+
+    projection: str
+    version: Version
+    generation: int
+    as_of: Instant | None
+    final: bool
+    behind: bool
+    next: str | None
+    rows: list[KeyedRow]
+
+
 def of_stream(info: StreamInfo) -> StreamAnswer:
     """The answer about a stream."""
     head, why = info.head, info.parked
@@ -103,6 +235,7 @@ def of_event(event: RecordedEvent) -> EventAnswer:
         id=event.id,
         version=event.version,
         type=event.type,
+        schema_version=event.schema_version,
         data=to_json(event.data),
         effective_time=rfc3339(event.effective),
         event_time=rfc3339(envelope.time),
@@ -114,6 +247,38 @@ def of_event(event: RecordedEvent) -> EventAnswer:
         partition=event.partition,
         offset=event.offset,
     )
+
+
+def of_found(event: Found) -> FeedEventAnswer:
+    """One event of many streams. Its data stay Avro values, which only JSON makes text."""
+    if isinstance(event, Unreadable):
+        where = event.partition, event.offset, event.error
+        nothing = None, None, None, None, None, None
+        return FeedEventAnswer(
+            event.id, event.stream, event.version, None, None, rfc3339(event.effective), *nothing, *where
+        )
+    envelope = event.envelope
+    return FeedEventAnswer(
+        event.id,
+        event.stream,
+        event.version,
+        event.type,
+        event.data,  # type: ignore[arg-type]  # any mapping is an object in JSON
+        rfc3339(event.effective),
+        rfc3339(envelope.time),
+        rfc3339(event.event_time),
+        envelope.actor,
+        envelope.correlation,
+        envelope.causation,
+        envelope.metadata,  # type: ignore[arg-type]
+        event.partition,
+        event.offset,
+    )
+
+
+def encode_found(event: Found) -> bytes:
+    """The same as JSON: the text that every reader of many streams is sent."""
+    return _encode(of_found(event))
 
 
 def of_page(stream: str, page: Page, as_of: int | None) -> EventsAnswer:
@@ -130,6 +295,51 @@ def of_state(found: StateAt, as_of: int | None) -> StateAnswer:
 def of_diff(diff: Diff) -> DiffAnswer:
     """A difference."""
     return DiffAnswer(diff.stream, diff.before, diff.after, diff.patch, [of_event(event) for event in diff.events])
+
+
+def of_projections(found: Sequence[ProjectionStatus]) -> ProjectionsAnswer:
+    """All projections."""
+    return ProjectionsAnswer([of_projection(one) for one in found])
+
+
+def of_projection(found: ProjectionStatus) -> ProjectionAnswer:
+    """How a projection stands."""
+    projection = found.projection
+    categories = None if projection.categories is None else list(projection.categories)
+    kind = projection.merge is not None, projection.versioned
+    return ProjectionAnswer(projection.name, *found.answering, categories, *kind, list(map(_of_build, found.builds)))
+
+
+def _of_build(build: BuildStatus) -> BuildAnswer:
+    return BuildAnswer(
+        version=build.build[0],
+        generation=build.build[1],
+        answering=build.answering,
+        registered=build.registered,
+        state=build.standing.value,
+        lag_records=build.lag,
+        lag_seconds=round(build.seconds, 6),
+        progress=round(build.done, 6),
+        eta_seconds=None if build.eta is None else round(build.eta, 1),
+        parked=[_of_parked(one, one.progress.parked) for one in build.partitions if one.progress.parked is not None],
+    )
+
+
+def _of_parked(one: InPartition, why: ParkedEvent) -> ParkedEventAnswer:
+    where = one.category, one.partition, why.event, why.stream, why.version
+    return ParkedEventAnswer(*where, rfc3339(why.effective), why.error, why.traceback, why.unread)
+
+
+def of_row(row: Row, as_of: int | None) -> RowAnswer:
+    """One row."""
+    seen, value = row.seen, states.plain(row.value)
+    return RowAnswer(seen.projection, *seen.build, row.key, value, _time(as_of), seen.final, seen.behind)
+
+
+def of_rows(page: RowsPage, as_of: int | None) -> RowsAnswer:
+    """A page of rows."""
+    seen, rows = page.seen, [KeyedRow(key, states.plain(value)) for key, value in page.rows]
+    return RowsAnswer(seen.projection, *seen.build, _time(as_of), seen.final, seen.behind, page.next, rows)
 
 
 def _time(micros: int | None) -> str | None:

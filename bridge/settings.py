@@ -45,11 +45,19 @@ class Settings(BaseSettings):
     in_flight: int = Field(4096, ge=1, description="Appends in flight in one process; more are refused (A4).")
     decide_attempts: int = Field(8, ge=1, description="Times a command that lost a race is decided again (A7).")
 
+    heartbeat: Seconds = Field(10.0, description="Seconds between two signs of life of a stream without events.")
+    replays: int = Field(8, ge=1, description="Replays at once in one process; more are refused.")
+    reader_room: int = Field(1000, ge=1, description="Live events that a reader may leave unread before it is closed.")
+    reader_patience: Seconds = Field(30.0, description="Seconds after which a reader that takes nothing is closed.")
+
     group: str = Field("lighthouse-streams", description="Consumer group of the processors.")
     session: Seconds = Field(3.0, description="Group session time-out in seconds, as set on the broker.")
     batch_records: int = Field(1000, ge=1, le=10000, description="Records that a processor takes in one batch.")
     state_cache: int = Field(10000, ge=0, description="Folded states that a process keeps in memory, by number.")
     state_cache_mb: int = Field(64, ge=0, description="The same cache by encoded size in MiB.")
+    built_in: bool = Field(True, description="Keep the platform's own projections: activity, streams, index.")
+    row_cache: int = Field(20000, ge=0, description="Rows of projections that a processor keeps in memory, by number.")
+    row_cache_mb: int = Field(64, ge=0, description="The same cache by encoded size in MiB.")
     unpark_every: Seconds = Field(10.0, description="Seconds between attempts to unpark a stream (P4).")
     clock_skew: Seconds = Field(60.0, description="Seconds that a time may lie ahead of this process.")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from dateutil import parser
 
@@ -17,8 +18,14 @@ LAST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
 
 def rfc3339(micros: int) -> str:
     """The time in UTC with microseconds; what no calendar holds is shown as the first or last moment of one."""
-    moment = EPOCH + timedelta(microseconds=min(max(micros, FIRST), LAST))
-    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    seconds, rest = divmod(min(max(micros, FIRST), LAST), 1_000_000)
+    return f"{_second(seconds)}.{rest:06d}Z"
+
+
+@lru_cache(maxsize=4096)
+def _second(seconds: int) -> str:
+    """A whole second without its zone: neighbouring events lie in few of them, and a calendar costs 4 µs."""
+    return (EPOCH + timedelta(seconds=seconds)).replace(tzinfo=None).isoformat()
 
 
 def parse(text: str, path: str) -> int:

@@ -71,6 +71,11 @@ class Typed:
         return states.decode(raw, self.decider.state)
 
 
+def typed_by_category(deciders: Mapping[str, Decider[Any, Any, Any]]) -> dict[str, Typed]:
+    """Each category's decider with its classes."""
+    return {category: Typed(decider) for category, decider in deciders.items()}
+
+
 def invalid(error: msgspec.ValidationError, prefix: str) -> Invalid:
     """msgspec's sentence, `Expected int, got str - at $.a[0].b`, as an Invalid with the path `a.0.b`.
 

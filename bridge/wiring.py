@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from bridge.application import Catalog, registered
+from bridge.builtin import BUILT_IN
 from bridge.cache import StateCache
-from bridge.errors import LighthouseError
+from bridge.decisions import CATEGORY as SYSTEM
+from bridge.errors import LighthouseError, SchemaError
+from bridge.feed.cursor import Cursors
+from bridge.feed.feed import Edges, Feed
+from bridge.feed.feed import Rules as FeedRules
+from bridge.feed.follow import Room
+from bridge.feed.merge import Source
 from bridge.handle import Handler, Log, Rules
 from bridge.history.reader import History
 from bridge.local.addresses import located
@@ -17,19 +24,29 @@ from bridge.log import kafka
 from bridge.log.producer import Producer
 from bridge.log.readers import Reader
 from bridge.log.registry import Registry
-from bridge.log.schemas import Schemas
+from bridge.log.schemas import Schemas, problems
 from bridge.log.topics import Difference, TopicFacts, Topics
+from bridge.present import encode_found
+from bridge.query.reader import Projections
 from bridge.settings import Settings
 from bridge.spaces import Limits, Spaces
+from bridge.steering import Steering
 from bridge.store import keys
 from bridge.store.contract import Stores
 from bridge.store.factory import open_stores
 from bridge.store.rows import Identity
+from bridge.system.follower import Follower
 from bridge.ticks import Ticker
-from bridge.typed import Typed
+from bridge.typed import Typed, typed_by_category
+
+ROOM_BYTES = 8 * 1024 * 1024
+"""Bytes of live events that a reader may leave unread."""
 
 REGISTRY_TIMEOUT_OF_OWNERS = 1.0
 """Seconds: an owner that waits for the registry serves no other partition meanwhile."""
+
+PATIENCE_OF_OWNERS = 1.0
+"""Seconds that an owner's last records may take: they are ticks, or decisions that another owner takes as well."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +71,12 @@ class Platform:
     producer: Producer
     ticker: Ticker
     reader: Reader
+    typed: dict[str, Typed]
     handler: Handler
     history: History
+    projections: Projections
+    steering: Steering
+    feed: Feed
 
 
 @asynccontextmanager
@@ -63,8 +84,10 @@ async def open_base(settings: Settings, registry_timeout: float | None = None) -
     """Clients for Kafka and the registry; nothing is connected yet."""
     settings = located(settings)
     catalog = registered()
+    if not settings.built_in:
+        catalog = catalog.without(BUILT_IN)
     registry = Registry(settings.registry_url, registry_timeout or settings.registry_timeout)
-    schemas = Schemas(registry, catalog.schemas, settings.topic_prefix)
+    schemas = Schemas(registry, catalog.schemas, settings.topic_prefix, catalog.upcasts)
     try:
         yield Base(settings, catalog, Topics(settings), registry, schemas)
     finally:
@@ -72,26 +95,59 @@ async def open_base(settings: Settings, registry_timeout: float | None = None) -
 
 
 @asynccontextmanager
-async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
-    """Everything that reads and writes need. Raises Unavailable, or LighthouseError where a topic is missing."""
+async def open_platform(settings: Settings, owner: bool = False) -> AsyncIterator[Platform]:
+    """Everything that reads and writes need. Raises Unavailable, SchemaError, LighthouseError for a missing topic.
+
+    An `owner` of partitions waits for nobody long: not for the registry, and not for Kafka when it ends.
+    """
     async with AsyncExitStack() as stack:
-        base = await stack.enter_async_context(open_base(settings))
-        settings = base.settings
-        facts = await category_facts(base)
-        stores = open_stores(settings.history_store, settings)
-        stack.push_async_callback(stores.close)
-        producer = Producer(kafka.producer(settings))
-        stack.push_async_callback(producer.close, settings.deadline)
-        reader = Reader(settings, settings.deadline / 2)
-        stack.push_async_callback(reader.close)
-        spaces = Spaces(stores, settings.topic_prefix, {name: fact.partitions for name, fact in facts.items()})
-        await check_pins(spaces)
-        typed = {name: Typed(decider) for name, decider in base.catalog.deciders.items()}
-        log = Log(base.schemas, producer, reader.end)
-        handler = Handler(log, spaces, typed, state_cache(settings), rules(settings))
-        ticker = Ticker(producer)
-        history = History(base.schemas, spaces, typed, ticker, settings.clock_skew)
-        yield Platform(base, facts, stores, spaces, producer, ticker, reader, handler, history)
+        base = await stack.enter_async_context(open_base(settings, REGISTRY_TIMEOUT_OF_OWNERS if owner else None))
+        check_schemas(base.catalog)
+        yield await _assembled(stack, base, owner)
+
+
+async def _assembled(stack: AsyncExitStack, base: Base, owner: bool) -> Platform:
+    settings = base.settings
+    facts = await category_facts(base)
+    stores = open_stores(settings.history_store, settings)
+    stack.push_async_callback(stores.close)
+    producer = Producer(kafka.producer(settings))
+    stack.push_async_callback(producer.close, PATIENCE_OF_OWNERS if owner else settings.deadline)
+    reader = Reader(settings, settings.deadline / 2)
+    stack.push_async_callback(reader.close)
+    spaces = Spaces(stores, settings.topic_prefix, {name: fact.partitions for name, fact in facts.items()})
+    await check_pins(spaces)
+    typed = typed_by_category(base.catalog.deciders)
+    log = Log(base.schemas, producer, reader.end)
+    handler = Handler(log, spaces, typed, state_cache(settings), rules(settings))
+    ticker = Ticker(producer)
+    history = History(base.schemas, spaces, typed, ticker, settings.clock_skew)
+    feed = _feed(base, facts, spaces, ticker)
+    stack.push_async_callback(feed.close)
+    follower = Follower(reader, base.schemas, spaces.place(SYSTEM, 0))
+    stack.push_async_callback(follower.close)
+    projections = Projections(spaces, base.catalog, follower, ticker, limits(settings))
+    steering = Steering(base.catalog, handler, projections)
+    written = base, facts, stores, spaces, producer, ticker, reader
+    return Platform(*written, typed, handler, history, projections, steering, feed)
+
+
+def _feed(base: Base, facts: Mapping[str, TopicFacts], spaces: Spaces, ticker: Ticker) -> Feed:
+    cursors = Cursors({name: fact.topic_id for name, fact in facts.items()}, spaces.categories)
+    return Feed(Source(base.schemas), spaces, cursors, Edges(encode_found, ticker), feed_rules(base.settings))
+
+
+def schema_problems(catalog: Catalog) -> dict[str, list[str]]:
+    """What is wrong with each category's files and upcasts, with no registry asked."""
+    steps = catalog.upcasts
+    return {name: problems(name, folder, steps.get(name, {})) for name, folder in catalog.schemas.items()}
+
+
+def check_schemas(catalog: Catalog) -> None:
+    """Raises SchemaError before anything is opened: a gap in the upcasts would park each stream with an old event."""
+    found = [sentence for wrong in schema_problems(catalog).values() for sentence in wrong]
+    if found:
+        raise SchemaError("; ".join(found))
 
 
 async def check_pins(spaces: Spaces) -> None:
@@ -116,6 +172,17 @@ def limits(settings: Settings) -> Limits:
 def rules(settings: Settings) -> Rules:
     """The write side's limits."""
     return Rules(limits(settings), settings.in_flight, settings.decide_attempts)
+
+
+def feed_rules(settings: Settings) -> FeedRules:
+    """What readers of many streams may take."""
+    return FeedRules(
+        settings.replays,
+        Room(settings.reader_room, ROOM_BYTES),
+        settings.heartbeat,
+        settings.deadline,
+        settings.clock_skew,
+    )
 
 
 def state_cache(settings: Settings) -> StateCache:
@@ -143,7 +210,11 @@ async def create_topics(base: Base) -> tuple[list[str], list[Difference]]:
 
 
 async def push_schemas(base: Base) -> dict[str, int]:
-    """Registers the schema of every category; answers the ids by subject. Raises SchemaError, RegistryAway."""
+    """Registers the schema of every category; answers the ids by subject. Raises SchemaError, RegistryAway.
+
+    None is registered while an upcast is missing: what is registered can only be added to.
+    """
+    check_schemas(base.catalog)
     return {
         base.schemas.subject(category): await base.registry.push(
             base.schemas.subject(category), base.schemas.local(category)

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bridge.errors import Undecodable
+from bridge.events import RecordedEvent
+from bridge.feed.order import Found, Unreadable
 from bridge.history.state import EVERY, LARGE, Folded
 from bridge.log.admission import Verdict, judge
 from bridge.log.avro import Decoded, Slice
@@ -63,11 +65,18 @@ class After:
     verdicts: dict[Verdict, int] = field(default_factory=dict)
     states: dict[str, tuple[Folded, int | None]] = field(default_factory=dict)
     parked: dict[str, ParkedRow] = field(default_factory=dict)
+    events: list[Found] = field(default_factory=list)
 
 
-def apply(records: Sequence[tuple[Record, Parsed]], before: Before, decode: Decode, typed: Typed | None) -> After:
-    """P3 and P4 for a batch in offset order."""
-    batch = _Batch(before, decode, typed)
+def apply(
+    records: Sequence[tuple[Record, Parsed]],
+    before: Before,
+    decode: Decode,
+    typed: Typed | None,
+    partition: int = -1,
+) -> After:
+    """P3 and P4 for a batch in offset order. With its partition's number, the admitted events are answered as well."""
+    batch = _Batch(before, decode, typed, partition)
     for record, parsed in records:
         batch.take(record, parsed)
     return batch.finish(records[-1][0])
@@ -115,8 +124,9 @@ class _Stream:
 class _Batch:
     """The accumulator of one `apply`: rows so far, and the partition's state as of the record being taken."""
 
-    def __init__(self, before: Before, decode: Decode, typed: Typed | None) -> None:
+    def __init__(self, before: Before, decode: Decode, typed: Typed | None, partition: int) -> None:
         self._before = before
+        self._partition = partition
         self._seen = before.seen
         self._effective = before.clock.effective
         self._last_event = before.clock.last_event
@@ -164,11 +174,14 @@ class _Batch:
         try:
             decoded = self._decode(append)
         except Undecodable as error:
-            self._raw_rows(record.offset, append, stream)
+            self._raw_rows(record.offset, append, stream, str(error))
             self._park(stream, ParkedRow(stream.next, str(error)))
         else:
-            stream.event_time = max(stream.event_time, decoded.time) if stream.next else decoded.time
+            time = decoded.said.time
+            stream.event_time = max(stream.event_time, time) if stream.next else time
             self._event_rows(record.offset, append, stream, decoded)
+            if self._partition >= 0:
+                self._tell_events(record.offset, append, stream, decoded)
             if self._typed is not None and not stream.parked:
                 self._evolve(self._typed, stream, decoded.events)
         if not stream.next:
@@ -186,7 +199,26 @@ class _Batch:
             puts[keys.order(offset, index)] = pack_order(stream.key, version)
             version += 1
 
-    def _raw_rows(self, offset: int, append: AppendRecord, stream: _Stream) -> None:
+    def _tell_events(self, offset: int, append: AppendRecord, stream: _Stream, decoded: Decoded) -> None:
+        """The events as projections are given them."""
+        name, version, envelope = stream.name, stream.next, decoded.said
+        where, clocks = (self._partition, offset), (self._effective, stream.event_time)
+        for index, event in enumerate(decoded.events):
+            kind, written = event.branch.type, (*clocks, event.branch.version)
+            try:
+                data = event.newest
+            except Exception as error:  # an upcast is the application's code
+                self._tell_unread(offset, index, append, stream, f"{type(error).__name__}: {error}")
+                continue
+            told = RecordedEvent(name, version + index, kind, data, envelope, append.append, index, *where, *written)
+            self._after.events.append(told)
+
+    def _tell_unread(self, offset: int, index: int, append: AppendRecord, stream: _Stream, error: str) -> None:
+        """An event that no projection can be given yet."""
+        where = append.append, index, self._partition, offset, self._effective
+        self._after.events.append(Unreadable(stream.name, stream.next + index, *where, error))
+
+    def _raw_rows(self, offset: int, append: AppendRecord, stream: _Stream, error: str) -> None:
         """Rows of an append that cannot be decoded: the first holds the whole value, to be read when that changes."""
         clocks, written = (self._effective, stream.event_time), (append.schema, append.append)
         for index in range(append.count):
@@ -195,13 +227,15 @@ class _Batch:
             row = pack_event((offset, index), clocks, written, b"", value, raw=True)
             self._puts[stream.events + keys.pack_u64(version)] = row
             self._puts[keys.order(offset, index)] = pack_order(stream.key, version)
+            if self._partition >= 0:
+                self._tell_unread(offset, index, append, stream, error)
 
     def _evolve(self, typed: Typed, stream: _Stream, events: Sequence[Slice]) -> None:
         """Folds the events into the stream's state; an error parks the stream before the event that raised it."""
         version, state = stream.next, stream.fold[1] if stream.fold is not None else typed.decider.initial
         for event in events:
             try:
-                state = typed.evolve(state, event.branch.type, event.data)
+                state = typed.evolve(state, event.branch.type, event.newest)
                 if (version + 1) % EVERY == 0:
                     encoded = typed.encode(state)
                     self._puts[keys.snapshot(typed.version, stream.name, version)] = pack_state(version, encoded)

@@ -4,87 +4,88 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 
+import structlog
+
 from bridge import collector
+from bridge.cache import Cache
+from bridge.decisions import CATEGORY as SYSTEM
+from bridge.decisions import Decisions
+from bridge.errors import Unavailable
 from bridge.log import kafka
-from bridge.log.producer import Producer
 from bridge.log.record import Place
-from bridge.log.topics import TopicFacts
 from bridge.settings import Settings
-from bridge.store.factory import open_stores
-from bridge.ticks import Ticker
-from bridge.typed import Typed
-from bridge.wiring import REGISTRY_TIMEOUT_OF_OWNERS, Base, category_facts, identities, open_base, state_cache
+from bridge.wiring import Platform, identities, open_platform, state_cache
+from streams.builds import Projecting
 from streams.dead_letters import DeadLetters
 from streams.owner import Code
 from streams.processor import Parts, Processor
 from streams.source import Partition
+from streams.switch import Switch
+
+log = structlog.get_logger()
 
 Step = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Scene:
-    """What both roles need: the base, the topics as they are, and a producer."""
-
-    base: Base
-    facts: dict[str, TopicFacts]
-    producer: Producer
-
-    @property
-    def topics(self) -> list[str]:
-        """The raw topics."""
-        return [fact.name for fact in self.facts.values()]
-
-    def place(self, part: Partition) -> Place:
-        """A partition of a raw topic, with its category and the partition count."""
-        topic, number = part
-        category = topic.removeprefix(f"{self.base.settings.topic_prefix}.")
-        return Place(topic, category, number, self.facts[category].partitions)
-
-
-@asynccontextmanager
-async def scene(settings: Settings) -> AsyncIterator[Scene]:
-    """Opens what both roles need. Raises LighthouseError where a topic is missing."""
-    async with open_base(settings, REGISTRY_TIMEOUT_OF_OWNERS) as base:
-        facts = await category_facts(base)
-        producer = Producer(kafka.producer(base.settings))
-        try:
-            yield Scene(base, facts, producer)
-        finally:
-            await producer.close(1.0)
-
-
 async def run_processor(settings: Settings, stop: asyncio.Event, step: Step = lambda _: None) -> None:
     """Runs one processor until `stop` is set; `step` is called at each step of the protocol, for tests."""
-    async with scene(settings) as stage:
-        settings = stage.base.settings
-        stores = open_stores(settings.history_store, settings)
-        states = state_cache(settings)
-        typed = {name: Typed(decider) for name, decider in stage.base.catalog.deciders.items()}
+    async with open_platform(settings, owner=True) as platform:
+        await process(platform, stop, step)
 
-        def code(category: str) -> Code:
-            return Code(stage.base.schemas, typed.get(category), states)
 
-        identify = partial(identities, stage.base)
-        parts = Parts(settings, stores, stage.place, code, identify, Ticker(stage.producer).tick, step)
+async def process(platform: Platform, stop: asyncio.Event, step: Step = lambda _: None) -> None:
+    """The same with a platform that is open."""
+    settings = platform.base.settings
+    processor = Processor(_parts(platform, await _decisions(platform, stop), step))
+    switch = Switch(platform, lambda: (platform.facts[SYSTEM].name, 0) in processor.owners)
+    async with switch.running():
+        await processor.run(kafka.consumer(settings, settings.group), topics(platform), stop)
+
+
+async def _decisions(platform: Platform, stop: asyncio.Event) -> Decisions:
+    """What was decided: read before any partition is opened, for it says what to feed there."""
+    while True:
         try:
-            await Processor(parts).run(kafka.consumer(settings, settings.group), stage.topics, stop)
-        finally:
-            await stores.close()
+            return await platform.projections.decisions()
+        except Unavailable as error:
+            if stop.is_set():
+                raise
+            log.warning("decisions not read yet", error=str(error))
+
+
+def _parts(platform: Platform, decisions: Decisions, step: Step) -> Parts:
+    settings, catalog = platform.base.settings, platform.base.catalog
+    states = state_cache(settings)
+    rows: Cache[tuple[int, str], object] = Cache(settings.row_cache, settings.row_cache_mb * 1024 * 1024)
+
+    def code(category: str) -> Code:
+        projecting = Projecting(catalog.reading(category), decisions, rows)
+        return Code(platform.base.schemas, platform.typed.get(category), states, projecting)
+
+    identify = partial(identities, platform.base)
+    return Parts(settings, platform.stores, partial(place, platform), code, identify, platform.ticker.tick, step)
+
+
+def topics(platform: Platform) -> list[str]:
+    """The raw topics."""
+    return [fact.name for fact in platform.facts.values()]
+
+
+def place(platform: Platform, part: Partition) -> Place:
+    """A partition of a raw topic, with its category and the partition count."""
+    topic, number = part
+    return platform.spaces.place(topic.removeprefix(f"{platform.base.settings.topic_prefix}."), number)
 
 
 async def run_reactors(settings: Settings, stop: asyncio.Event) -> None:
     """Runs the reactors until `stop` is set."""
-    async with scene(settings) as stage:
-        settings = stage.base.settings
-        reactor = DeadLetters(stage.base.topics.dead_letters, stage.place, stage.producer)
-        config = kafka.consumer(settings, f"{settings.group}.dead-letters")
-        await reactor.run(config, stage.topics, stop)
+    async with open_platform(settings, owner=True) as platform:
+        reactor = DeadLetters(platform.base.topics.dead_letters, partial(place, platform), platform.producer)
+        config = kafka.consumer(platform.base.settings, f"{platform.base.settings.group}.dead-letters")
+        await reactor.run(config, topics(platform), stop)
 
 
 ROLES = {"processor": run_processor, "reactors": run_reactors}

@@ -13,6 +13,8 @@ import structlog
 
 from bridge.cache import StateCache
 from bridge.errors import Fenced, ForeignLog, Parked, SchemaError, Unavailable, Undecodable
+from bridge.feed.order import Most, Page, Spot, fetch
+from bridge.feed.order import decode as decode_rows
 from bridge.history.state import Folded, state_at, stored_size
 from bridge.log.avro import Decoded, decode
 from bridge.log.record import AppendRecord, Parsed, Place, Record, parse
@@ -23,6 +25,7 @@ from bridge.store.contract import Mark, Store, View, Writes
 from bridge.store.rows import Clock, Head, Identity, Last, ParkedRow
 from bridge.typed import Typed
 from streams.apply import After, Before, Decode, apply, mark_of, named
+from streams.builds import NOTHING, Builds, Projecting
 from streams.unpark import unpark
 
 log = structlog.get_logger()
@@ -30,11 +33,15 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Code:
-    """What a partition is folded with: the schemas, the category's decider if it has one, the state cache."""
+    """What a partition is folded with: the schemas, the category's decider if it has one, the state cache.
+
+    `projecting` holds the projections that read the category.
+    """
 
     schemas: Schemas
     typed: Typed | None
     states: StateCache
+    projecting: Projecting = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +65,7 @@ class Owner:
         self._mark = Mark(0, 0, -1)
         self._expect: Last | None = None
         self._last: Last | None = None
+        self._builds = Builds(code.projecting, place.space)
         self._seen_event = time.monotonic()
 
     @property
@@ -84,19 +92,23 @@ class Owner:
             stopped = await view.get(keys.STOPPED)
             self.clock = Clock.unpack(await view.get(keys.CLOCK))
             self.parked = await _parked_streams(view)
+            writes = Writes()
+            await self._builds.open(view, writes)
         if known is None or self._mark.position < 0:
-            await self._begin(ends)
+            await self._begin(ends, writes)
             return
         self._expect = self._last = Last.unpack(last) if last is not None else None
         await self._recognise(Identity.unpack(known), ends)
         if stopped is not None:
-            self._mark = await self._store.commit(self._mark, self._mark.position, Writes(deletes={keys.STOPPED}))
+            writes.delete(keys.STOPPED)
+        if writes:
+            self._mark = await self._store.commit(self._mark, self._mark.position, writes)
 
-    async def _begin(self, ends: LogEnds) -> None:
+    async def _begin(self, ends: LogEnds, writes: Writes) -> None:
         """An empty space: it answers nothing until it has passed the log's end as it is now."""
         if ends.low > 0:
             await self.stop(f"the log of {self.place.space} begins at offset {ends.low}: older records are gone")
-        writes = Writes(deletes={keys.STOPPED})
+        writes.delete(keys.STOPPED)
         writes.put(keys.IDENTITY, ends.identity.pack())
         writes.put(keys.REBUILD, keys.pack_u64(ends.high))
         self._mark = await self._store.commit(self._mark, 0, writes)
@@ -123,7 +135,11 @@ class Owner:
         async with self._store.view() as view:
             before = await self._before(view, parsed)
         unknown = await self._code.schemas.fetch(p.schema for _, p in parsed if isinstance(p, AppendRecord))
-        after = apply(parsed, before, self._decoder(unknown), self._code.typed)
+        partition = self.place.partition if self._builds.wants_events else -1
+        after = apply(parsed, before, self._decoder(unknown), self._code.typed, partition)
+        if after.events:
+            async with self._store.view() as view:
+                await self._builds.feed(view, after.events, after.writes)
         await self._commit(after)
         return after
 
@@ -217,6 +233,26 @@ class Owner:
         """Says that this owner lives. Raises Fenced."""
         await self._store.beat(self._mark)
 
+    @property
+    def building(self) -> bool:
+        """Whether there are builds to be fed from the history (B2), or removed (B4)."""
+        return self._builds.busy
+
+    async def build(self, events: int) -> None:
+        """B2: takes the builds on by at most so many events. Raises RegistryAway, Fenced."""
+        async with self._store.view() as view:
+            try:
+                writes = await self._builds.slice(view, self._page, events)
+            except Unavailable as error:
+                raise RegistryAway(str(error)) from error
+        if writes:
+            self._mark = await self._store.commit(self._mark, self._mark.position, writes)
+
+    async def _page(self, view: View, start: Spot, limit: int) -> Page:
+        found = await fetch(view, start, Most(rows=limit))
+        events = await decode_rows(self._code.schemas, self.place.partition, found.rows, newest=True)
+        return Page(events, found.next, found.last, found.more)
+
     async def unpark(self) -> None:
         """Takes each parked stream on by one slice. Raises RegistryAway, Fenced."""
         for stream in sorted(self.parked):
@@ -232,6 +268,7 @@ class Owner:
             if keys.parked(stream) in writes.deletes:
                 self.parked.discard(stream)
                 log.info("stream unparked", stream=stream)
+        self._builds.try_unread()
 
 
 async def _parked_streams(view: View) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -27,7 +28,16 @@ POLL = 0.1
 P1_TIMEOUT = 30.0
 BEAT = 1.0
 HELD = 0.5
-"""Seconds between two attempts to apply a batch that waits for the registry."""
+"""Seconds between two attempts to apply a batch, or to go on with a build, that waits for the registry."""
+
+SLICE = 200
+"""Events of the history that builds are fed with in one commit (B2)."""
+
+BETWEEN = 0.004
+"""Seconds of slices between two batches while events come in, so that no append waits much longer for its verdict."""
+
+ALONE = 0.05
+"""The same while none come in."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,9 @@ class Processor:
         self._beaten = 0.0
         self._retry = 0.0
         self._unparked = time.monotonic()
+        self._fed = 0.0
+        self._building: deque[Partition] = deque()
+        self._build_at = 0.0
         self._source: Source | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -72,12 +85,15 @@ class Processor:
             await asyncio.to_thread(self._source.close)
 
     async def _round(self, source: Source) -> None:
-        batches = await asyncio.to_thread(source.poll, self._parts.settings.batch_records, POLL)
+        wait = 0.0 if self._has_builds() else POLL
+        batches = await asyncio.to_thread(source.poll, self._parts.settings.batch_records, wait)
         if batches:
+            self._fed = time.monotonic()
             self._parts.step("P2")
         await self._apply(batches)
         await self._lost(source)
         await self._ended(source)
+        await self._build()
         await self._upkeep(source)
 
     # P1, in the polling thread: the group waits for the answer.
@@ -194,6 +210,40 @@ class Processor:
                 await self.owners[part].end_at(offset)
             except LighthouseError as error:
                 self._dropped(part, error)
+
+    # B2, between batches
+
+    def _has_builds(self) -> bool:
+        """Whether there are builds to go on with; finds the partitions that have some, each in its turn."""
+        if time.monotonic() < self._build_at:
+            return False
+        mine = [part for part, owner in self.owners.items() if owner.building and part not in self._held]
+        self._building = deque([part for part in self._building if part in mine])
+        self._building.extend(part for part in mine if part not in self._building)
+        return bool(self._building)
+
+    async def _build(self) -> None:
+        """Feeds builds for a few milliseconds, the partitions one after the other."""
+        now = time.monotonic()
+        until = now + (BETWEEN if now - self._fed < 1.0 else ALONE)
+        while self._building and time.monotonic() < until:
+            part = self._building.popleft()
+            if part in self.owners:
+                await self._build_one(part, self.owners[part])
+
+    async def _build_one(self, part: Partition, owner: Owner) -> None:
+        try:
+            self._parts.step("B2")
+            await owner.build(SLICE)
+            self._parts.step("B3")
+        except RegistryAway as error:
+            log.warning("builds held", partition=part, error=str(error))
+            self._build_at = time.monotonic() + HELD
+        except LighthouseError as error:
+            self._dropped(part, error)
+        else:
+            if owner.building:
+                self._building.append(part)
 
     # Between batches
 

@@ -151,7 +151,7 @@ def _take(writes: Writes, typed: Typed | None, stream: str, fold: _Fold, ready: 
 def _evolve(writes: Writes, typed: Typed, stream: str, fold: _Fold, ready: tuple[int, Slice]) -> None:
     version, event = ready
     try:
-        state = typed.evolve(fold.state, event.branch.type, event.data)
+        state = typed.evolve(fold.state, event.branch.type, event.newest)
         if (version + 1) % EVERY == 0:
             encoded = typed.encode(state)
             writes.put(keys.snapshot(typed.version, stream, version), pack_state(version, encoded))

@@ -18,6 +18,7 @@ from bridge.log.schemas import Schemas
 from bridge.store.contract import Mark, Store, View, Writes
 from bridge.store.memory import MemoryStores
 from bridge.store.rows import Identity
+from bridge.upcast import Steps
 from streams.owner import LogEnds
 
 T = TypeVar("T")
@@ -170,9 +171,9 @@ class SimRegistry(Registry):
         return same[0] if same else None
 
 
-def schemas_of(registry: Registry, category: str, folder: Path) -> Schemas:
+def schemas_of(registry: Registry, category: str, folder: Path, steps: Steps | None = None) -> Schemas:
     """A process's schemas of one category."""
-    return Schemas(registry, {category: folder}, "lighthouse")
+    return Schemas(registry, {category: folder}, "lighthouse", {category: steps or {}})
 
 
 class Gate:

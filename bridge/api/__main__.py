@@ -12,12 +12,17 @@ import uvicorn
 
 from bridge import collector
 from bridge.api.app import create_app
+from bridge.api.front import Front
 from bridge.errors import LighthouseError, LocalError
 from bridge.settings import Settings
 
 GRACE = 2
 """Seconds beyond the deadline of a request in which open requests may end."""
+FAREWELL = 1.0
+"""Seconds in which the readers of streams leave when they are told."""
 BACKLOG = 2048
+LONGEST_MESSAGE = 64 * 1024
+"""Bytes of a message from a reader."""
 
 
 def run(settings: Settings) -> None:
@@ -29,10 +34,21 @@ def run(settings: Settings) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: None)
         with suppress(SystemExit):  # uvicorn's word for a start that failed; the reason is raised below
-            uvicorn.Server(_config(settings, app)).run([listener])
+            _Server(_config(settings, app)).run([listener])
     failure: LighthouseError | None = app.state.failure
     if failure is not None:
         raise failure
+
+
+class _Server(uvicorn.Server):
+    """Tells the readers of streams before it waits for every answer to end: theirs would never."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Ends the server."""
+        front: Front | None = getattr(self.config.app.state, "front", None)  # type: ignore[union-attr]
+        if front is not None:
+            await front.platform.feed.stop(FAREWELL)
+        await super().shutdown(sockets)
 
 
 def _config(settings: Settings, app: object) -> uvicorn.Config:
@@ -40,7 +56,9 @@ def _config(settings: Settings, app: object) -> uvicorn.Config:
         app,  # type: ignore[arg-type]
         loop="uvloop",
         http="httptools",
-        ws="none",
+        ws="wsproto",
+        ws_max_size=LONGEST_MESSAGE,
+        ws_per_message_deflate=False,  # its tables would cost each reader more memory than everything else
         lifespan="on",
         access_log=False,
         log_level="critical",  # what an operator must know, structlog tells; every broken request is not among it
@@ -55,7 +73,11 @@ def _listening(settings: Settings) -> socket.socket:
     host, port = settings.api_host, settings.api_port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        # What each connection inherits: one that takes nothing for so long is ended by the kernel, buffers and all.
+        patience = round(settings.reader_patience * 1000)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience)
+        return listener
     except OSError as error:
         where = "LIGHTHOUSE_API_HOST or LIGHTHOUSE_API_PORT"
         raise LocalError(

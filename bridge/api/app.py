@@ -11,7 +11,20 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from bridge.api import appending, categories, commands, health, metrics, openapi, problems, streams
+from bridge.api import (
+    appending,
+    categories,
+    commands,
+    events,
+    health,
+    live,
+    metrics,
+    openapi,
+    problems,
+    projections,
+    replay,
+    streams,
+)
 from bridge.api.answers import ProblemAnswer
 from bridge.api.edge import Edge
 from bridge.api.front import Front
@@ -45,9 +58,10 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.failure = None
     app.state.metrics = Metrics()
-    for resource in (appending, commands, streams, categories, health, metrics):
+    for resource in (appending, commands, streams, projections, events, replay, live, categories, health, metrics):
         # Taken over as they are: each router that is included instead costs 90 µs a request.
         app.router.routes.extend(resource.router.routes)
+    app.router.routes.extend(projections.deciding.routes)
     app.add_exception_handler(LighthouseError, problems.on_error)
     app.add_exception_handler(RecursionError, problems.on_recursion)
     app.add_exception_handler(HTTPException, problems.on_http_error)
@@ -66,6 +80,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             platform = await stack.enter_async_context(open_platform(app.state.settings))
             app.state.front = Front(platform, Tokens(platform.facts, platform.spaces), app.state.metrics)
             app.state.categories = categories.describe(platform)
+            await platform.projections.decisions()
             app.state.window = open_window(platform, app.state.renderer)
         except LighthouseError as error:
             app.state.failure = error

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from bridge.api import cloudevents
 from bridge.api.answers import AppendAnswer, answer, of_append
 from bridge.api.bodies import JSON, AppendBody, convert, media_type, parse, read_body
-from bridge.api.front import Front, front, stream_of
+from bridge.api.front import Front, front, written_stream
 from bridge.api.openapi import PlainRoute, documents
 from bridge.api.problems import DRAWN_KEY
 from bridge.api.tokens import AT_LEAST
@@ -54,7 +54,7 @@ async def append(request: Request) -> Response:
     A repetition under the same Idempotency-Key answers with the original versions and `duplicate: true`.
     """
     here = front(request)
-    stream = stream_of(request)
+    stream = written_stream(request)
     await here.at_least(request.headers.getlist(AT_LEAST))
     asked = await append_of(request, here, stream)
     writing = here.platform.handler.append(stream, asked.events, asked.expected, asked.context)

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from bridge.api.answers import answer
 from bridge.api.openapi import documents
 from bridge.decider import Decider
-from bridge.log.compose import Schema
+from bridge.log.compose import Schema, event_types
 from bridge.wiring import Platform
 
 
@@ -77,7 +77,7 @@ def _category(platform: Platform, name: str) -> CategoryAnswer:
 
 
 def _event_types(schema: Schema) -> list[EventTypeAnswer]:
-    return [EventTypeAnswer(each["name"], each["version"], each) for each in schema["fields"][-1]["type"]["items"]]
+    return [EventTypeAnswer(each["name"], each["version"], each) for each in event_types(schema)]
 
 
 def _commands(decider: Decider[Any, Any, Any]) -> list[CommandAnswer]:

@@ -22,6 +22,7 @@ from bridge.api.openapi import header
 from bridge.api.writing import Told
 from bridge.errors import Invalid
 from bridge.events import RecordedEvent
+from bridge.feed.order import Found, Unreadable
 from bridge.log.json_values import below, instant, to_json
 from bridge.times import rfc3339
 
@@ -130,4 +131,28 @@ def of_event(event: RecordedEvent) -> CloudEventAnswer:
         offset=str(event.offset),
         correlationid=event.envelope.correlation or msgspec.UNSET,
         causationid=event.envelope.causation or msgspec.UNSET,
+    )
+
+
+UNREADABLE = "lighthouse.unreadable"
+"""The type of an event that cannot be decoded yet: which one it has, its bytes would tell."""
+
+
+def of_found(event: Found) -> CloudEventAnswer:
+    """One event of many streams."""
+    if not isinstance(event, Unreadable):
+        return of_event(event)
+    time = rfc3339(event.effective)
+    return CloudEventAnswer(
+        id=event.id,
+        source=f"/v1/streams/{event.stream}",
+        type=UNREADABLE,
+        subject=event.stream,
+        time=time,
+        data={"error": event.error},
+        streamversion=event.version,
+        effectivetime=time,
+        actor="",
+        partition=event.partition,
+        offset=str(event.offset),
     )

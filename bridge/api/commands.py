@@ -10,7 +10,7 @@ from starlette.responses import Response
 from bridge.api.answers import AppendAnswer
 from bridge.api.appending import write
 from bridge.api.bodies import JSON, media_type, parse, read_body
-from bridge.api.front import front, stream_of
+from bridge.api.front import front, written_stream
 from bridge.api.openapi import PlainRoute, documents, in_path
 from bridge.api.tokens import AT_LEAST
 from bridge.api.writing import ERRORS, HEADERS, STREAM, Told, caller_of, context, draw_key
@@ -34,7 +34,7 @@ async def execute(request: Request) -> Response:
     The last segment of the path is the command. A command that decides nothing writes nothing.
     """
     here = front(request)
-    stream = stream_of(request)
+    stream = written_stream(request)
     name = unquote(request.path_params["command"])
     await here.at_least(request.headers.getlist(AT_LEAST))
     caller = caller_of(request)

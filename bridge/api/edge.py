@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bridge.api.metrics import Metrics
+from bridge.api.metrics import STREAM, Metrics
 from bridge.api.problems import internal
 
 NOBODY = 499
@@ -29,36 +29,43 @@ class Edge:
             return
         if scope["path"].startswith("/v1/"):
             scope["path"] = scope["raw_path"].decode("latin-1")
-        self._metrics.flying += 1
-        try:
-            await self._timed(scope, receive, send)
-        finally:
-            self._metrics.flying -= 1
-
-    async def _timed(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = _Answer(send)
-        started = time.perf_counter()
+        answer = _Answer(scope, send, self._metrics)
         try:
             await self._app(scope, receive, answer.send)
         except ClientDisconnect:
             answer.status = NOBODY
         except Exception as error:  # whatever no handler knows is an error of ours: logged, and answered as such
             await _last_resort(scope, receive, answer, error)
-        self._metrics.observe(scope["method"], _route(scope), answer.status, time.perf_counter() - started)
+        finally:
+            answer.measured()
 
 
 class _Answer:
-    """Remembers the status that was sent; 0 until then."""
+    """One answer: its status, 0 until it is sent, and its time. A stream is answered once it has begun."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, scope: Scope, send: Send, metrics: Metrics) -> None:
+        self._scope = scope
         self._send = send
+        self._metrics = metrics
+        self._started: float | None = time.perf_counter()
         self.status = 0
+        metrics.flying += 1
 
     async def send(self, message: Message) -> None:
         """Passes a message on."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            if STREAM in self._scope:
+                self.measured()
         await self._send(message)
+
+    def measured(self) -> None:
+        """Counts the answer, once."""
+        if self._started is None:
+            return
+        seconds, self._started = time.perf_counter() - self._started, None
+        self._metrics.flying -= 1
+        self._metrics.observe(self._scope["method"], _route(self._scope), self.status, seconds)
 
 
 async def _last_resort(scope: Scope, receive: Receive, answer: _Answer, error: Exception) -> None:

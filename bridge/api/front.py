@@ -11,6 +11,8 @@ from fastapi import Depends, Header, Request
 
 from bridge.api.metrics import Metrics
 from bridge.api.tokens import AT_LEAST, Tokens
+from bridge.decisions import CATEGORY as SYSTEM
+from bridge.errors import Invalid
 from bridge.events import Position, StreamId
 from bridge.settings import Settings
 from bridge.wiring import Platform
@@ -49,6 +51,14 @@ def stream_of(request: Request) -> str:
     """The stream that the path names; raises Invalid. Paths below /v1 are matched as sent, and unquoted here."""
     parameters = request.path_params
     return str(StreamId.parse(f"{unquote(parameters['category'])}/{unquote(parameters['id'])}"))
+
+
+def written_stream(request: Request) -> str:
+    """The same for a call that writes; raises Invalid for one of the platform's own."""
+    stream = stream_of(request)
+    if stream.partition("/")[0] == SYSTEM:
+        raise Invalid("category", f"what category {SYSTEM} holds is decided by POST /v1/projections/<name>/<action>")
+    return stream
 
 
 async def _reading(

@@ -23,6 +23,10 @@ PATIENCE = 2.0
 """Seconds that a scrape waits for Kafka; without its answer the lag is left out."""
 
 
+STREAM = "lighthouse.stream"
+"""In a request's scope: its answer goes on for as long as its reader likes."""
+
+
 class Metrics:
     """Counts and times of one process, in a registry of their own."""
 
@@ -44,6 +48,9 @@ class Metrics:
         self.lag = Gauge(
             "lighthouse_history_lag_records", "Records not applied yet.", ("category",), registry=self.registry
         )
+        self._reading = Gauge(
+            "lighthouse_readers", "Readers of many streams, by call.", ("call",), registry=self.registry
+        )
         self._observer = lru_cache(maxsize=1024)(self._seconds.labels)
         self._counter = lru_cache(maxsize=64)(self._appends.labels)
 
@@ -54,6 +61,12 @@ class Metrics:
     def written(self, duplicate: bool) -> None:
         """Counts an append that was answered with its versions."""
         self._counter("duplicate" if duplicate else "written").inc()
+
+    @contextmanager
+    def reading(self, call: str) -> Iterator[None]:
+        """Counts a reader of many streams while it is there."""
+        with self._reading.labels(call).track_inprogress():
+            yield
 
     @contextmanager
     def outcome(self) -> Iterator[None]:

@@ -78,6 +78,12 @@ def in_path(name: str, description: str, **schema: Any) -> Documented:
     return {"name": name, "in": "path", "required": True, **_text(description, schema)}
 
 
+def in_query(name: str, description: str, many: bool = False, **schema: Any) -> Documented:
+    """A query parameter; `many` for one that may be repeated."""
+    found = {"name": name, "in": "query", "required": False, **_text(description, schema)}
+    return {**found, "schema": {"type": "array", "items": found["schema"]}} if many else found
+
+
 def _text(description: str, schema: Mapping[str, Any]) -> Documented:
     return {"description": description, "schema": {"type": "string", **schema}}
 

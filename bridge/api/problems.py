@@ -50,6 +50,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     errors.Refused: Kind(409, "refused", "A rule refused the command", (("rule", "rule"),)),
     errors.Contended: Kind(409, "contended", "The command lost the race too often", VERSIONS),
     errors.Conflict: Kind(409, "conflict", "The stream is at another version", VERSIONS),
+    errors.TooSlow: Kind(503, "too-slow", "The reader does not keep up"),
     errors.Rebuilding: Kind(503, "rebuilding", "The history is being built again"),
     errors.Parked: Kind(503, "parked", "The stream is parked", (("version", "version"),)),
     errors.NoOwner: Kind(503, "no-owner", "No processor serves the partition"),
@@ -58,6 +59,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     errors.Unknown: Kind(504, "unknown", "The outcome is not known; ask again with the same key"),
 }
 INTERNAL = Kind(500, "internal", "An error of the server")
+UNEXPECTED = "The server met an error that it did not expect; its log says which."
 
 
 def kind_of(error: Exception) -> Kind:
@@ -65,10 +67,26 @@ def kind_of(error: Exception) -> Kind:
     return next((KINDS[one] for one in type(error).__mro__ if one in KINDS), INTERNAL)
 
 
+Told = dict[str, Any]
+"""A problem's members."""
+
+
+def told(path: str, error: Exception) -> Told:
+    """An error of the platform as a problem's members; any other is logged, and tells nothing of the insides."""
+    kind = kind_of(error)
+    if kind is INTERNAL:
+        log.error("request failed", path=path, exc_info=error)
+        return _members(kind, UNEXPECTED, path)
+    return _members(kind, str(error), path) | {name: getattr(error, attribute) for name, attribute in kind.fields}
+
+
+def _members(kind: Kind, detail: str, path: str) -> Told:
+    return {"type": kind.type, "title": kind.title, "status": kind.status, "detail": detail, "instance": path}
+
+
 def problem(scope: Mapping[str, Any], kind: Kind, detail: str, **members: Any) -> Response:
     """A problem as a response; `instance` is the path that was asked for."""
-    body = {"type": kind.type, "title": kind.title, "status": kind.status, "detail": detail, "instance": scope["path"]}
-    response = Response(encode({**body, **members}), kind.status, media_type=MEDIA_TYPE)
+    response = Response(encode(_members(kind, detail, scope["path"]) | members), kind.status, media_type=MEDIA_TYPE)
     if (key := scope.get(DRAWN_KEY)) is not None:
         response.headers["Idempotency-Key"] = key
     return response
@@ -77,7 +95,7 @@ def problem(scope: Mapping[str, Any], kind: Kind, detail: str, **members: Any) -
 def internal(scope: Mapping[str, Any], error: Exception) -> Response:
     """A 500, logged with its traceback; the answer tells nothing of the insides."""
     log.error("request failed", method=scope["method"], path=scope["path"], exc_info=error)
-    return problem(scope, INTERNAL, "The server met an error that it did not expect; its log says which.")
+    return problem(scope, INTERNAL, UNEXPECTED)
 
 
 async def on_error(request: Request, error: Exception) -> Response:

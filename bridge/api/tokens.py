@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import msgspec
@@ -41,16 +41,17 @@ class Tokens:
 
     async def reach(self, tokens: Sequence[str], timeout: float) -> None:
         """Waits until the history has passed all positions of the tokens. Raises Invalid, NotReached."""
-        wanted = self._wanted(part.strip() for token in tokens for part in token.split(","))
+        wanted = self.wanted(tokens)
         deadline = asyncio.get_running_loop().time() + timeout
         for (category, partition), offset in wanted.items():
             left = deadline - asyncio.get_running_loop().time()
             await self._spaces.at(category, partition).store.wait(offset, max(0.0, left))
 
-    def _wanted(self, tokens: Iterable[str]) -> dict[tuple[str, int], int]:
+    def wanted(self, tokens: Sequence[str]) -> dict[tuple[str, int], int]:
+        """The positions that tokens name, by category and partition, each as far as any of them. Raises Invalid."""
         wanted: dict[tuple[str, int], int] = {}
-        for token in tokens:
-            for where, offset in self._parse(token).items():
+        for part in (part.strip() for token in tokens for part in token.split(",")):
+            for where, offset in self._parse(part).items():
                 wanted[where] = max(offset, wanted.get(where, 0))
         return wanted
 

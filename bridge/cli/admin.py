@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bridge.application import registered
 from bridge.cli.console import JsonFlag, err, out, with_base, with_platform, write_json, write_table
-from bridge.errors import SchemaError
-from bridge.log.compose import load
+from bridge.log.compose import event_types
 from bridge.settings import Settings
 from bridge.survey import PartitionStatus, survey
-from bridge.wiring import Base, Platform, create_topics, push_schemas
+from bridge.wiring import Base, Platform, create_topics, push_schemas, schema_problems
 from streams import supervisor
 
 topics = typer.Typer(help="The log's topics.", no_args_is_help=True)
@@ -90,8 +88,8 @@ def schemas_check(
     offline: Annotated[bool, typer.Option(help="Only compose and parse; ask no registry.")] = False,
     json: JsonFlag = False,
 ) -> None:
-    """Check that every schema is well formed, and compatible with all its registered versions."""
-    found = _composed() if offline else with_base(_compatible)
+    """Check that every schema is well formed and compatible with all its registered versions, and no upcast missing."""
+    found = schema_problems(registered()) if offline else with_base(_compatible)
     if json:
         write_json(found)
     else:
@@ -101,21 +99,8 @@ def schemas_check(
         raise typer.Exit(1)
 
 
-def _composed() -> dict[str, list[str]]:
-    """What is wrong with each category's files, with no registry asked."""
-    return {category: _problems(category, folder) for category, folder in registered().schemas.items()}
-
-
-def _problems(category: str, folder: Path) -> list[str]:
-    try:
-        load(category, folder)
-    except SchemaError as error:
-        return [str(error)]
-    return []
-
-
 async def _compatible(base: Base) -> dict[str, list[str]]:
-    found = _composed()
+    found = schema_problems(base.catalog)
     for category in base.catalog.categories:
         if not found[category]:
             subject = base.schemas.subject(category)
@@ -138,7 +123,7 @@ async def _subject_rows(base: Base) -> list[SubjectRow]:
     found = []
     for category in base.catalog.categories:
         subject = base.schemas.subject(category)
-        types = [one["name"] for one in base.schemas.local(category)["fields"][-1]["type"]["items"]]
+        types = [one["name"] for one in event_types(base.schemas.local(category))]
         found.append(SubjectRow(subject, await base.registry.versions(subject), types))
     return found
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from bridge.errors import NotFound, Parked, SchemaError, Unavailable
 from bridge.events import RecordedEvent
@@ -88,12 +90,27 @@ async def decoded(schemas: Schemas, stream: str, version: int, row: EventRow) ->
 
 
 def recorded(stream: str, partition: int, version: int, row: EventRow, event: Slice) -> RecordedEvent:
-    """The noun for a decoded row."""
+    """The noun for a decoded row, with the event's fields as they were written: what listings show."""
+    return _noun(stream, partition, version, row, (event, event.data))
+
+
+def newest(stream: str, partition: int, version: int, row: EventRow, event: Slice) -> RecordedEvent:
+    """The noun for a decoded row, with the fields in the newest shape: what folds and projections are given.
+
+    Raises whatever an upcast raises: it is the application's code.
+    """
+    return _noun(stream, partition, version, row, (event, event.newest))
+
+
+def _noun(
+    stream: str, partition: int, version: int, row: EventRow, told: tuple[Slice, Mapping[str, Any]]
+) -> RecordedEvent:
+    event, data = told
     return RecordedEvent(
         stream=stream,
         version=version,
         type=event.branch.type,
-        data=event.data,
+        data=data,
         envelope=read_envelope(row.envelope),
         append=row.append,
         index=row.index,
@@ -101,4 +118,5 @@ def recorded(stream: str, partition: int, version: int, row: EventRow, event: Sl
         offset=row.offset,
         effective=row.effective,
         event_time=row.event_time,
+        schema_version=event.branch.version,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from bridge.errors import SchemaError
 from bridge.events import RecordedEvent
-from bridge.history.events import PAGE, Range, decoded, recorded, rows
+from bridge.history.events import PAGE, Range, decoded, newest, rows
 from bridge.log.envelope import read_long
 from bridge.log.registry import RegistryAway
 from bridge.log.schemas import Schemas
@@ -67,9 +67,10 @@ async def _type(schemas: Schemas, row: EventRow) -> str:
 async def holding(
     view: View, schemas: Schemas, place: tuple[str, int], text: bytes, version: int
 ) -> AsyncIterator[RecordedEvent]:
-    """The events up to a version whose bytes hold the text, newest first; `place` is stream and partition.
+    """The events up to a version whose bytes hold the text, the last first, in the newest shape of their types.
 
-    Only those are decoded: a million events are looked through in a second or two. Raises Parked, Unavailable.
+    `place` is stream and partition. Only those events are decoded: a million are looked through in a second or two.
+    Raises Parked, Unavailable, and what an upcast raises.
     """
     stream, partition = place
     stop = version + 1
@@ -77,5 +78,5 @@ async def holding(
         page = await rows(view, stream, Range(0, stop, PAGE, backward=True))
         for number, row in page:
             if text in row.event and not row.raw:
-                yield recorded(stream, partition, number, row, await decoded(schemas, stream, number, row))
+                yield newest(stream, partition, number, row, await decoded(schemas, stream, number, row))
         stop = page[-1][0]

@@ -11,12 +11,13 @@ from typing import Any
 import jsonpatch
 
 from bridge import states
-from bridge.errors import Invalid, LighthouseError, NotFound
+from bridge.errors import Invalid, LighthouseError, NotFound, Parked
 from bridge.events import Position, RecordedEvent, StreamId
-from bridge.history.events import Range, existing, parked_at, read
+from bridge.history.events import Range, decoded, existing, parked_at, read, rows
 from bridge.history.outline import Outline, holding, outline
 from bridge.history.state import between, parked, state_at
 from bridge.history.times import ClockName, is_final, version_at
+from bridge.log.avro import Slice
 from bridge.log.schemas import Schemas
 from bridge.spaces import Space, Spaces
 from bridge.store.contract import View
@@ -187,15 +188,19 @@ class History:
                 yield event
 
     async def find(self, stream: str, type_: str, field: str, value: str) -> int:
-        """The last version whose event of this type has a field that begins with `value`; raises NotFound."""
-        async with self._view(stream) as (space, view):
+        """The last version whose event of this type has a field, in its newest shape, that begins with `value`.
+
+        Raises NotFound, Parked, Unavailable.
+        """
+        async with self._view(stream) as (_, view):
             stop = (await existing(view, stream)).next
             while stop > 0:
-                page = await read(view, self._schemas, stream, space.place.partition, Range(0, stop, 1000, True))
-                for event in page:
-                    if event.type == type_ and str(event.data.get(field, "")).startswith(value):
-                        return event.version
-                stop = page[-1].version
+                page = await rows(view, stream, Range(0, stop, backward=True))
+                for version, row in page:
+                    event = await decoded(self._schemas, stream, version, row)
+                    if event.branch.type == type_ and _field(stream, version, event, field).startswith(value):
+                        return version
+                stop = page[-1][0]
         raise NotFound(f"{stream} has no {type_} whose {field} begins with {value!r}")
 
     @asynccontextmanager
@@ -245,6 +250,13 @@ class History:
 
 def _where(space: Space, view: View) -> Position:
     return space.place.at(view.mark.position)
+
+
+def _field(stream: str, version: int, event: Slice, field: str) -> str:
+    try:
+        return str(event.newest.get(field, ""))
+    except Exception as error:  # an upcast is the application's code
+        raise Parked(f"{stream}: its event {version} cannot be read as today's: {error!r}", version) from error
 
 
 def _following(found: Sequence[RecordedEvent], span: Range) -> int | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from bridge.errors import Parked
 from bridge.history.events import PAGE, Range, decoded, parked_at, rows
+from bridge.log.avro import Slice
 from bridge.log.schemas import Schemas
 from bridge.store import keys
 from bridge.store.contract import View
@@ -75,15 +76,15 @@ async def refold(view: View, schemas: Schemas, typed: Typed, stream: str, known:
         assert page, f"{stream} has no event {folded + 1} below {version}"
         for number, row in page:
             event = await decoded(schemas, stream, number, row)
-            state = _evolve(typed, stream, number, state, event.branch.type, event.data)
+            state = _evolve(typed, stream, number, state, event)
         folded = page[-1][0]
     return state
 
 
-def _evolve(typed: Typed, stream: str, version: int, state: Any, type_: str, data: dict[str, Any]) -> Any:
+def _evolve(typed: Typed, stream: str, version: int, state: Any, event: Slice) -> Any:
     try:
-        return typed.evolve(state, type_, data)
-    except Exception as error:  # evolve is the application's code: whatever it raises parks the stream (P4)
+        return typed.evolve(state, event.branch.type, event.newest)
+    except Exception as error:  # upcasts and evolve are the application's: whatever they raise parks the stream (P4)
         raise Parked(f"{stream} cannot be folded beyond version {version - 1}: {error!r}", version) from error
 
 

@@ -6,8 +6,8 @@ The bytes are exactly those of the `Append` record of the category's schema: any
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,9 +16,9 @@ from fastavro import parse_schema, schemaless_reader, schemaless_writer
 
 from bridge.errors import Invalid, SchemaError, TooLarge, Undecodable
 from bridge.events import Envelope
-from bridge.log.compose import ENVELOPE, Schema
+from bridge.log.compose import ENVELOPE, Schema, event_types
 from bridge.log.envelope import read as envelope_at
-from bridge.log.envelope import read_long, skim, zigzag
+from bridge.log.envelope import read_long, zigzag
 from bridge.log.envelope import write as write_envelope
 from bridge.log.record import PREFIX
 
@@ -29,23 +29,37 @@ _UNFIT = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
 """What fastavro raises for a value that does not fit its schema."""
 
 
+Upgrade = Callable[[bytes], dict[str, Any]]
+"""From an event's own bytes to its fields in the newest shape; new ones with every call."""
+
+
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """One event type of a category's union: its short name, its upcasting version, its parsed schema."""
+    """One event type of a category's union: its short name, its upcasting version, its parsed schema.
+
+    `upgrade` leads to the shape that today's code knows (`bridge.log.newest`); None where this is that shape.
+    """
 
     type: str
     version: int
     schema: Any
     index: int
+    upgrade: Upgrade | None = None
+
+
+def _as_it_is(_: Branch) -> None:
+    """No upgrade."""
 
 
 class CategorySchema:
     """A category's `Append` schema under its id in the registry, ready to read and write."""
 
-    def __init__(self, schema_id: int, schema: Schema) -> None:
+    def __init__(
+        self, schema_id: int, schema: Schema, upgrade_of: Callable[[Branch], Upgrade | None] = _as_it_is
+    ) -> None:
         self.id = schema_id
         self.schema = schema
-        self.branches = _branches(schema)
+        self.branches = tuple(replace(branch, upgrade=upgrade_of(branch)) for branch in _branches(schema))
         self.prefix = PREFIX.pack(0, schema_id)
 
     @cached_property
@@ -69,22 +83,28 @@ def _branches(schema: Schema) -> tuple[Branch, ...]:
         raise SchemaError(f"schema {schema.get('name')!r} with fields {names} is not an Append of this format")
     return tuple(
         Branch(event["name"].rpartition(".")[2], event.get("version", 1), parse_schema(event, named), index)
-        for index, event in enumerate(schema["fields"][-1]["type"]["items"])
+        for index, event in enumerate(event_types(schema))
     )
 
 
 class Slice(msgspec.Struct, frozen=True, gc=False):
-    """One event of an append: its branch, its fields, and its own Avro bytes (branch number and body)."""
+    """One event of an append: its branch, its fields as written, and its own Avro bytes (branch number and body)."""
 
     branch: Branch
     data: dict[str, Any]
     raw: bytes
 
+    @property
+    def newest(self) -> dict[str, Any]:
+        """The fields as today's code has them: what every fold is given. Raises whatever an upcast raises."""
+        upgrade = self.branch.upgrade
+        return self.data if upgrade is None else upgrade(self.raw)
+
 
 class Decoded(msgspec.Struct, frozen=True, gc=False):
-    """An append: its event time, its envelope's own bytes, and its events."""
+    """An append: what it says of itself, the same as its own bytes, and its events."""
 
-    time: int
+    said: Envelope
     envelope: bytes
     events: list[Slice]
 
@@ -122,7 +142,7 @@ def decode(schema: CategorySchema, value: bytes, count: int) -> Decoded:
 
 
 def _decode(schema: CategorySchema, value: bytes, count: int) -> Decoded:
-    time, end = skim(value, PREFIX.size)
+    said, end = envelope_at(value, PREFIX.size)
     if end - PREFIX.size > MAX_ENVELOPE:
         raise Undecodable(f"the envelope has {end - PREFIX.size} bytes, more than {MAX_ENVELOPE}")
     events, place = _slices(schema, value, end, count)
@@ -130,7 +150,7 @@ def _decode(schema: CategorySchema, value: bytes, count: int) -> Decoded:
         raise Undecodable(f"the value holds {len(events)} events, the header says {count}")
     if place != len(value):
         raise Undecodable(f"{len(value) - place} bytes stand behind the append")
-    return Decoded(time, value[PREFIX.size : end], events)
+    return Decoded(said, value[PREFIX.size : end], events)
 
 
 def _slices(schema: CategorySchema, value: bytes, place: int, most: int) -> tuple[list[Slice], int]:
@@ -170,3 +190,8 @@ def read_envelope(raw: bytes) -> Envelope:
 def read_event(schema: CategorySchema, raw: bytes) -> Slice:
     """One event from its own bytes, as `Slice.raw` holds them."""
     return _slice(schema, io.BytesIO(raw), raw, 0)
+
+
+def type_of(schema: CategorySchema, raw: bytes) -> str:
+    """The type of one event by its branch number, its fields left undecoded. Raises IndexError, Undecodable."""
+    return schema.branches[read_long(raw, 0)[0]].type

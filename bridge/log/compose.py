@@ -42,6 +42,11 @@ def compose(category: str, events: list[Schema]) -> Schema:
     }
 
 
+def event_types(schema: Schema) -> list[Schema]:
+    """The event types of an `Append` schema, in the order of its union."""
+    return list(schema["fields"][-1]["type"]["items"])
+
+
 def canonical(schema: Schema) -> str:
     """The one serialisation that is registered: sorted keys, no white space, defaults and docs kept."""
     return json.dumps(schema, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

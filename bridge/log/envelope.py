@@ -33,20 +33,12 @@ def read(value: bytes, place: int) -> tuple[Envelope, int]:
     """(the envelope that begins at the place, the place behind it). Raises Undecodable, IndexError, ValueError."""
     actor, place = _read_text(value, place)
     time, place = read_long(value, place)
+    if value[place : place + 3] == _NOTHING_MORE:
+        return Envelope(actor, time), place + 3
     correlation, place = _read_text(value, place)
     causation, place = _read_text(value, place)
     metadata, place = _read_notes(value, place)
     return Envelope(actor, time, correlation, causation, metadata), place
-
-
-def skim(value: bytes, place: int) -> tuple[int, int]:
-    """(the event time of the envelope that begins at the place, the place behind it); raises what `read` does."""
-    _, after = _read_text(value, place)
-    time, after = read_long(value, after)
-    if value[after : after + 3] == _NOTHING_MORE:
-        return time, after + 3
-    envelope, after = read(value, place)
-    return envelope.time, after
 
 
 def zigzag(number: int) -> bytes:
@@ -93,7 +85,11 @@ def _notes(notes: Mapping[str, str]) -> bytes:
 
 
 def _read_text(value: bytes, place: int) -> tuple[str, int]:
-    size, place = read_long(value, place)
+    size = value[place]
+    if size < 0x80:  # one byte, as nearly always
+        size, place = (size >> 1) ^ -(size & 1), place + 1
+    else:
+        size, place = read_long(value, place)
     end = place + size
     if size < 0 or end > len(value):
         raise Undecodable(f"a text of {size} bytes at byte {place} reaches beyond the value")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from bridge.errors import Unavailable
@@ -17,17 +17,21 @@ class Reader:
     """A reader outside of any group. Raises Unavailable when Kafka does not answer in `timeout` seconds."""
 
     def __init__(self, settings: Settings, timeout: float) -> None:
+        self._settings = settings
         self._timeout = timeout
-        self._kafka = AIOKafkaConsumer(
-            bootstrap_servers=settings.kafka_bootstrap,
+        self._kafka = self._consumer()
+        self._started: asyncio.Task[None] | None = None
+
+    def _consumer(self) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            bootstrap_servers=self._settings.kafka_bootstrap,
             client_id="lighthouse-reader",
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="none",
-            request_timeout_ms=int(timeout * 1000),
+            request_timeout_ms=int(self._timeout * 1000),
             max_partition_fetch_bytes=9 * 1024 * 1024,
         )
-        self._started: asyncio.Task[None] | None = None
 
     async def _start(self) -> None:
         if self._started is None or (self._started.done() and self._started.exception() is not None):
@@ -69,7 +73,26 @@ class Reader:
         page = pages.get(where)
         if not page:
             raise Unavailable(f"Kafka sent nothing of {where.topic}-{where.partition} for {self._timeout} s")
-        return [Record(one.offset, one.key, one.value, one.headers, one.timestamp * 1000) for one in page]
+        return list(map(_record, page))
+
+    async def follow(self, topic: str, partition: int, start: int) -> AsyncIterator[tuple[list[Record], int]]:
+        """The records of one partition from an offset on, for ever: whatever came, and the offset behind it.
+
+        Raises Unavailable when Kafka does not answer; an empty list says that there was nothing for a second.
+        """
+        consumer, where = self._consumer(), TopicPartition(topic, partition)
+        try:
+            async with asyncio.timeout(self._timeout):
+                await consumer.start()
+            consumer.assign([where])
+            consumer.seek(where, start)
+            while True:
+                pages = await consumer.getmany(where, timeout_ms=1000)
+                yield list(map(_record, pages.get(where, ()))), await consumer.position(where)
+        except (KafkaError, TimeoutError) as error:
+            raise Unavailable(f"Kafka does not answer: {error!r}") from error
+        finally:
+            await consumer.stop()
 
     async def close(self) -> None:
         """Closes the connections, also those of a start that is under way or has failed."""
@@ -77,3 +100,7 @@ class Reader:
             self._started.cancel()
             await asyncio.gather(self._started, return_exceptions=True)
         await self._kafka.stop()
+
+
+def _record(one: ConsumerRecord) -> Record:
+    return Record(one.offset, one.key, one.value, one.headers, one.timestamp * 1000)

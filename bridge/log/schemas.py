@@ -5,12 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
+from bridge import upcast
 from bridge.errors import NotFound, SchemaError, Unavailable
 from bridge.log.avro import CategorySchema
-from bridge.log.compose import Schema, load
+from bridge.log.compose import Schema, event_types, load
+from bridge.log.newest import Newest
 from bridge.log.record import topic_of
 from bridge.log.registry import Registry, RegistryAway
+from bridge.upcast import Steps
 
 AWAY = 0.4
 """Seconds for which a registry that did not answer is not asked again."""
@@ -19,10 +23,18 @@ AWAY = 0.4
 class Schemas:
     """The schemas of one process. Writing looks an id up once and never registers (that is `schemas push`)."""
 
-    def __init__(self, registry: Registry, folders: Mapping[str, Path], prefix: str) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        folders: Mapping[str, Path],
+        prefix: str,
+        upcasts: Mapping[str, Steps] = MappingProxyType({}),
+    ) -> None:
         self._registry = registry
         self._folders = folders
         self._prefix = prefix
+        self._upcasts = upcasts
+        self._newest: dict[str, Newest] = {}
         self._by_id: dict[int, CategorySchema] = {}
         self._writers: dict[str, CategorySchema] = {}
         self._away_until = 0.0
@@ -48,7 +60,7 @@ class Schemas:
         schema = await self._ask(schema_id)
         if schema is None:
             raise SchemaError(f"the schema registry does not know schema {schema_id}")
-        return self._by_id.setdefault(schema_id, _category_schema(schema_id, schema))
+        return self._by_id.setdefault(schema_id, self._ready(schema_id, schema))
 
     async def _ask(self, schema_id: int) -> Schema | None:
         """Asks the registry, unless it was away just now: a registry that hangs must not hang everyone each time."""
@@ -81,14 +93,35 @@ class Schemas:
             raise Unavailable(str(error)) from error
         if schema_id is None:
             raise Unavailable(f"the schema of category {category} is not registered: run `lighthouse schemas push`")
-        writer = self._by_id.setdefault(schema_id, _category_schema(schema_id, schema))
+        writer = self._by_id.setdefault(schema_id, self._ready(schema_id, schema))
         return self._writers.setdefault(category, writer)
 
+    def _ready(self, schema_id: int, schema: Schema) -> CategorySchema:
+        """The schema with what leads its events to the newest shape, if it is of a category that this process has."""
+        try:
+            category = str(schema.get("namespace")).removeprefix("lighthouse.")
+            if category not in self._folders:
+                return CategorySchema(schema_id, schema)
+            return self._newest_of(category).category_schema(schema_id, schema)
+        except SchemaError:
+            raise
+        except Exception as error:  # any JSON can lie in a registry; fastavro raises whatever it leads to
+            raise SchemaError(f"schema {schema_id} is not usable: {type(error).__name__}: {error}") from error
 
-def _category_schema(schema_id: int, schema: Schema) -> CategorySchema:
+    def _newest_of(self, category: str) -> Newest:
+        """Made once: a file that is changed under a running process must not give it a second newest version."""
+        if category not in self._newest:
+            self._newest[category] = Newest(self.local(category), self._upcasts.get(category, {}))
+        return self._newest[category]
+
+
+def problems(category: str, folder: Path, steps: Steps) -> list[str]:
+    """What is wrong with a category's files and its upcasts, each a sentence; no registry is asked."""
     try:
-        return CategorySchema(schema_id, schema)
-    except SchemaError:
-        raise
-    except Exception as error:  # any JSON can lie in a registry; fastavro raises whatever it leads to
-        raise SchemaError(f"schema {schema_id} is not usable: {type(error).__name__}: {error}") from error
+        schema = load(category, folder)
+        Newest(schema, {})
+    except SchemaError as error:
+        return [str(error)]
+    except Exception as error:  # a default that is none of its type: fastavro does not look into nested ones
+        return [f"category {category} has a default that does not fit its type: {error!r}"]
+    return list(upcast.problems(category, {one["name"]: one["version"] for one in event_types(schema)}, steps))

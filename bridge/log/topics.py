@@ -12,6 +12,7 @@ from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from bridge.application import DEAD_LETTERS
+from bridge.decisions import CATEGORY as SYSTEM
 from bridge.errors import LighthouseError, Unavailable
 from bridge.log.kafka import admin
 from bridge.log.record import topic_of
@@ -98,7 +99,8 @@ class Topics:
         replicas = self._settings.replication or min(3, len(await self.brokers()))
         config = {**CATEGORY_CONFIG, "min.insync.replicas": "2" if replicas > 2 else "1"}
         names = [self.name(category) for category in sorted(categories)]
-        specs = [TopicSpec(name, self._settings.partitions, replicas, config) for name in names]
+        partitions = {self.name(SYSTEM): 1}
+        specs = [TopicSpec(name, partitions.get(name, self._settings.partitions), replicas, config) for name in names]
         return [*specs, TopicSpec(self.dead_letters, 1, replicas, {**config, "message.timestamp.type": "CreateTime"})]
 
     async def ensure(self, specs: Sequence[TopicSpec]) -> list[str]:

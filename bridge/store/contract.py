@@ -38,6 +38,9 @@ class Writes:
     puts: dict[bytes, bytes] = field(default_factory=dict)
     deletes: set[bytes] = field(default_factory=set)
 
+    def __bool__(self) -> bool:
+        return bool(self.puts or self.deletes)
+
     def put(self, key: bytes, value: bytes) -> None:
         """Sets a row."""
         self.deletes.discard(key)

@@ -10,9 +10,13 @@
 | `s <decider version> <stream>` | the folded state at the head (rows.StateRow) |
 | `n <decider version> <stream> <version>` | a snapshot, every 100 versions |
 | `k <stream>` | a parked stream, with its error |
+| `p <projection> <build> r <key>` | a projection's row; its key is the rest |
+| `p <projection> <build> v <key> 0 <effective time>` | what that row was from this time on, of versioned ones |
+| `q <projection> <build>` | how far a build of a projection is (rows.Progress) |
 | `m …` | the partition's clock, log identity, last record, rebuild target, reason to stop |
 
-A stream id has at most 255 bytes, so the longest key (snapshot) has 1 + 8 + 1 + 255 + 8 = 273 of LMDB's 511.
+A stream id has at most 255 bytes, so a snapshot's key has at most 1 + 8 + 1 + 255 + 8 = 273 of LMDB's 511; a row's key
+has at most 384, so that of an old row has at most 1 + 64 + 8 + 1 + 384 + 1 + 8 = 467.
 """
 
 from __future__ import annotations
@@ -33,6 +37,10 @@ PARKED = b"k"
 """The prefix of all parked streams."""
 HEADS = b"h"
 """The prefix of all streams' heads; a name's length follows, then the name."""
+PROGRESS = b"q"
+"""The prefix of all builds' progress."""
+ORDER = b"o"
+"""The prefix of the admitted order."""
 
 
 @lru_cache(maxsize=32_768)
@@ -67,6 +75,17 @@ def order(offset: int, index: int) -> bytes:
     return _ORDER.pack(b"o", offset, index)
 
 
+def spot(key: bytes) -> tuple[int, int]:
+    """The offset and index in a key of the admitted order."""
+    _, offset, index = _ORDER.unpack(key)
+    return offset, index
+
+
+def event_in_order(row: bytes) -> bytes:
+    """The key of the event that a row of the admitted order names (rows.pack_order: version, then stream)."""
+    return b"e" + bytes((len(row) - 8,)) + row[8:] + row[:8]
+
+
 def time(effective: int) -> bytes:
     """The key of an effective time in microseconds."""
     return b"t" + pack_u64(effective)
@@ -90,6 +109,46 @@ def snapshot(decider: int, stream: str, version: int) -> bytes:
 def parked(stream: str) -> bytes:
     """The key of a parked stream's record."""
     return PARKED + name(stream)
+
+
+def build(version: int, generation: int) -> int:
+    """A build of a projection as one number: its version, and how often that version was begun again on request."""
+    return version << 32 | generation
+
+
+def unpack_build(number: int) -> tuple[int, int]:
+    """(version, generation)."""
+    return number >> 32, number & 0xFFFFFFFF
+
+
+def projection(name_: str, build_: int) -> bytes:
+    """The prefix of everything that a build of a projection has written."""
+    return b"p" + name(name_) + pack_u64(build_)
+
+
+def row(prefix: bytes, key: str) -> bytes:
+    """The key of a row as it is now; `prefix` is the build's."""
+    return prefix + b"r" + key.encode()
+
+
+def old_rows(prefix: bytes, key: str) -> bytes:
+    """The prefix of everything that a row has been."""
+    return prefix + b"v" + key.encode() + b"\0"
+
+
+def old_row(prefix: bytes, key: str, effective: int) -> bytes:
+    """The key of what a row has been from an effective time on."""
+    return old_rows(prefix, key) + pack_u64(effective)
+
+
+def progress(name_: str, build_: int) -> bytes:
+    """The key of how far a build is."""
+    return PROGRESS + name(name_) + pack_u64(build_)
+
+
+def unpack_progress(key: bytes) -> tuple[str, int]:
+    """(projection, build) of the key of a progress."""
+    return key[2:-8].decode(), int.from_bytes(key[-8:], "big")
 
 
 def after(prefix: bytes) -> bytes | None:

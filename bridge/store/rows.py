@@ -196,6 +196,61 @@ class ParkedRow(msgspec.Struct, frozen=True):
         return msgspec.msgpack.decode(raw, type=cls)
 
 
+class ParkedEvent(msgspec.Struct, frozen=True):
+    """The event at which a build stands still, and why: the error as a sentence, its traceback.
+
+    `retries` counts the retries that had been asked for when it stopped. `unread` marks an event whose bytes cannot
+    be decoded: its owner tries that again by itself.
+    """
+
+    stream: str
+    version: int
+    event: str
+    effective: int
+    error: str
+    traceback: str = ""
+    retries: int = 0
+    unread: bool = False
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far a build of a projection is in one partition.
+
+    A live one is fed with each commit and is where the mark is. Any other goes on at the event (offset, index) of the
+    admitted order; a `complete` one was live before. Between `began` and `until`, by the owner's clock in
+    microseconds, it was fed `fed` events from the offset `start` on.
+    """
+
+    offset: int = 0
+    index: int = 0
+    live: bool = False
+    complete: bool = False
+    fed: int = 0
+    start: int = 0
+    began: int = 0
+    until: int = 0
+    parked: ParkedEvent | None = None
+
+    def pack(self) -> bytes:
+        """The row's value."""
+        return msgspec.msgpack.encode(self)
+
+    @classmethod
+    def unpack(cls, raw: bytes) -> Progress:
+        """The progress in a row."""
+        return msgspec.msgpack.decode(raw, type=cls)
+
+
+def pack_old(row: bytes | None) -> bytes:
+    """What a row was from some time on; None where it was removed."""
+    return b"\0" if row is None else b"\1" + row
+
+
+def unpack_old(raw: bytes) -> bytes | None:
+    """The row, or None where it was removed."""
+    return raw[1:] if raw[:1] == b"\1" else None
+
+
 def pack_state(version: int, state: bytes) -> bytes:
     """A folded state after the event of this version."""
     return _ORDER.pack(version) + state

@@ -105,7 +105,7 @@ def test_status_doctor_topics_schemas_streams_settings(cli: Cli) -> None:
     assert all(one["ok"] for one in result(cli.run("doctor", "--json")))
     assert all(not one["differences"] for one in result(cli.run("topics", "list", "--json")))
     assert result(cli.run("topics", "create", "--json"))["created"] == []
-    assert result(cli.run("schemas", "check", "--json")) == {"account": [], "project": []}
+    assert result(cli.run("schemas", "check", "--json")) == {"account": [], "project": [], "system": []}
     pushed = result(cli.run("schemas", "push", "--json"))
     assert result(cli.run("schemas", "push", "--json")) == pushed
     assert all(one["versions"] == [1] for one in result(cli.run("schemas", "list", "--json")))

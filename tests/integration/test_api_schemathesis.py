@@ -24,6 +24,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 UNSURE = (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT)
 CONFORMANCE = [status_code_conformance, content_type_conformance, response_schema_conformance]
 
+MANY = ("/v1/events", "/v1/replay")
+
 CATEGORY = re.compile(r"[\w.-]+", re.ASCII)
 
 schema = schemathesis.openapi.from_dict(create_app(Settings()).openapi())
@@ -36,9 +38,18 @@ def aim(case: Any) -> None:
         parameters["category"] = "project"
     if "command" in parameters and len(str(parameters["command"])) % 2:
         parameters["command"] = "DeleteFile"
+    if case.path in MANY:
+        limit_in_time(case.query)
     for event in events(case.body):
         if isinstance(event, dict) and isinstance(event.get("type"), str):
             event["type"] = "FileDeleted"
+
+
+def limit_in_time(query: Any) -> None:
+    """A reader that follows would never be done, and one that waits for the present takes a second for it."""
+    if query.get("follow") in (True, "true", "1"):
+        query["follow"] = False
+    query.setdefault("to", "2020-01-01T00:00:00Z")
 
 
 def events(body: Any) -> list[Any]:

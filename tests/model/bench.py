@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from bridge.cache import StateCache
 from bridge.events import Envelope
 from bridge.history.reader import History
 from bridge.log.avro import CategorySchema, encode
+from bridge.log.compose import Schema
 from bridge.log.producer import Outgoing
 from bridge.log.record import Record, headers_of
 from bridge.spaces import Spaces
@@ -17,6 +19,8 @@ from bridge.store import keys
 from bridge.store.memory import MemoryStores
 from bridge.ticks import Ticker
 from bridge.typed import Typed
+from bridge.upcast import Steps
+from streams.builds import NOTHING, Projecting
 from streams.owner import Code, LogEnds, Owner
 from tests.model import account
 from tests.model.world import COMPOSED, KNOWN, PLACE, now
@@ -38,10 +42,11 @@ class Draft:
     schema: int = KNOWN
     count: int | None = None
     cut: int = 0
+    composed: Schema = field(default_factory=lambda: COMPOSED)
 
     def outgoing(self) -> Outgoing:
         """The record as a producer sends it."""
-        schema = CategorySchema(self.schema, COMPOSED)
+        schema = CategorySchema(self.schema, self.composed)
         events = [(schema.by_type[type_], data) for type_, data in self.events]
         value = encode(schema, Envelope("ann", self.time), list(events))
         count = len(self.events) if self.count is None else self.count
@@ -75,6 +80,9 @@ class Bench:
     registry: SimRegistry = field(default_factory=SimRegistry)
     stores: MemoryStores = field(default_factory=lambda: MemoryStores(lambda: 0.0))
     end: int = 0
+    projecting: Projecting = NOTHING
+    folder: Path = account.SCHEMAS / "account"
+    steps: Steps = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.registry.known.setdefault(KNOWN, COMPOSED)
@@ -82,9 +90,10 @@ class Bench:
 
     def deploy(self) -> None:
         """A new owner with empty memory, as a new process has it."""
-        schemas = schemas_of(self.registry, "account", account.SCHEMAS / "account")
+        schemas = schemas_of(self.registry, "account", self.folder, self.steps)
         self.schemas = schemas
-        self.owner = Owner(PLACE, self.stores.open(PLACE.space), Code(schemas, self.typed, StateCache(100, 100_000)))
+        code = Code(schemas, self.typed, StateCache(100, 100_000), self.projecting)
+        self.owner = Owner(PLACE, self.stores.open(PLACE.space), code)
         now(self.owner.open(LogEnds(IDENTITY, 0, self.end)))
 
     def take(self, batch: Sequence[Record]) -> None:
@@ -104,6 +113,16 @@ class Bench:
     def unpark(self) -> None:
         """One attempt."""
         now(self.owner.unpark())
+
+    def build(self, events: int = 1_000_000) -> None:
+        """One slice of the builds (B2)."""
+        now(self.owner.build(events))
+
+    def built(self) -> Bench:
+        """All slices that there are to be done."""
+        while self.owner.building:
+            self.build()
+        return self
 
     def rows(self) -> dict[bytes, bytes]:
         """All rows but the one that says how far the log went when the space was begun."""

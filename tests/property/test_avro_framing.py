@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import string
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -16,7 +16,7 @@ from bridge.errors import Undecodable
 from bridge.events import Envelope
 from bridge.log.avro import Branch, CategorySchema, decode, encode, read_envelope, read_event
 from bridge.log.compose import compose
-from bridge.log.envelope import read, skim, write, zigzag
+from bridge.log.envelope import read, write, zigzag
 
 PATIENT = settings(deadline=None)
 
@@ -133,7 +133,7 @@ def test_decoding_undoes_encoding(envelope: Envelope, events: Named) -> None:
     decoded = decode(SCHEMA, encode(SCHEMA, envelope, branched(events)), len(events))
     assert [(one.branch.type, one.data) for one in decoded.events] == events
     assert read_envelope(decoded.envelope) == envelope
-    assert decoded.time == envelope.time
+    assert decoded.said == envelope
     assert [read_event(SCHEMA, one.raw) for one in decoded.events] == decoded.events
 
 
@@ -229,25 +229,6 @@ def test_dates_are_those_of_utc() -> None:
 
 @PATIENT
 @given(ENVELOPES)
-def test_skimming_an_envelope_is_reading_it(envelope: Envelope) -> None:
+def test_reading_an_envelope_undoes_writing_it(envelope: Envelope) -> None:
     raw = write(envelope)
     assert read(raw, 0) == (envelope, len(raw))
-    assert skim(raw, 0) == (envelope.time, len(raw))
-
-
-@PATIENT
-@given(st.binary(max_size=40))
-def test_what_cannot_be_read_cannot_be_skimmed(raw: bytes) -> None:
-    def reading() -> tuple[int, int]:
-        envelope, after = read(raw, 0)
-        return envelope.time, after
-
-    assert outcome(lambda: skim(raw, 0)) == outcome(reading)
-
-
-def outcome(reading: Callable[[], tuple[int, int]]) -> tuple[int, int] | str:
-    """What was read, or that it could not be."""
-    try:
-        return reading()
-    except (Undecodable, IndexError, ValueError):
-        return "undecodable"

@@ -26,7 +26,7 @@ def test_what_is_written_is_read() -> None:
         ("Deposited", {"amount": 3, "memo": "m"}),
         ("Withdrawn", {"amount": 2}),
     ]
-    assert decoded.time == ENVELOPE.time
+    assert decoded.said == ENVELOPE
     assert read_envelope(decoded.envelope) == ENVELOPE
     assert PREFIX.unpack_from(VALUE) == (0, 7)
 

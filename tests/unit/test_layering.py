@@ -14,14 +14,17 @@ OURS = ("bridge", "streams", "lighthouse")
 
 LEVELS: list[set[str]] = [
     {"bridge.errors", "bridge.collector"},
-    {"bridge.events", "bridge.decider", "bridge.projection", "bridge.settings", "bridge.times"},
-    {"bridge.views"},
+    {"bridge.events", "bridge.decider", "bridge.upcast", "bridge.settings", "bridge.times"},
+    {"bridge.projection", "bridge.decisions", "bridge.views"},
+    {"bridge.builtin"},
     {"bridge.states", "bridge.cache", "bridge.application"},
     {"bridge.typed"},
     {"bridge.log", "bridge.store"},
-    {"bridge.spaces", "bridge.ticks"},
-    {"bridge.history", "bridge.survey"},
+    {"bridge.spaces", "bridge.system", "bridge.ticks"},
+    {"bridge.history", "bridge.query", "bridge.survey"},
+    {"bridge.feed"},
     {"bridge.handle", "bridge.present", "bridge.local"},
+    {"bridge.steering"},
     {"bridge.wiring"},
     {"bridge.api", "bridge.ui", "bridge.cli", "streams"},
 ]
@@ -61,14 +64,22 @@ PURE = {
     "bridge.errors",
     "bridge.events",
     "bridge.decider",
+    "bridge.builtin",
+    "bridge.times",
+    "bridge.decisions",
+    "bridge.projection",
+    "bridge.upcast",
     "bridge.states",
     "bridge.typed",
     "bridge.cache",
+    "bridge.feed.filters",
     "bridge.log.record",
     "bridge.log.admission",
     "bridge.log.avro",
     "bridge.log.envelope",
     "bridge.log.compose",
+    "bridge.log.defaults",
+    "bridge.log.newest",
     "bridge.store.contract",
     "bridge.store.keys",
     "bridge.store.ranges",
@@ -77,11 +88,15 @@ PURE = {
 """Pure with everything that they import."""
 
 FOLDS = {
+    "bridge.feed.cursor",
+    "bridge.feed.order",
+    "bridge.feed.pace",
     "bridge.history.events",
     "bridge.history.outline",
     "bridge.history.state",
     "bridge.history.times",
     "streams.apply",
+    "streams.project",
     "streams.unpark",
 }
 """Functions of a view and of schemas that they are given; these themselves import nothing impure."""
@@ -97,6 +112,7 @@ PUBLIC = {
     "bridge.history",
     "bridge.projection",
     "bridge.settings",
+    "bridge.upcast",
     "bridge.views",
     "bridge.wiring",
 }

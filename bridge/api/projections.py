@@ -1,0 +1,148 @@
+"""Projections: how they stand, their rows, and what is decided of them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+from urllib.parse import unquote
+
+import msgspec
+from fastapi import APIRouter, Header, Query, Request
+from starlette.responses import Response
+
+from bridge import present
+from bridge.api.answers import AppendAnswer, answer
+from bridge.api.appending import write
+from bridge.api.bodies import JSON, convert, media_type, parse, read_body
+from bridge.api.front import Front, front
+from bridge.api.openapi import PlainRoute, documents, in_path
+from bridge.api.tokens import AT_LEAST
+from bridge.api.writing import ERRORS, HEADERS, Told, caller_of, context, draw_key
+from bridge.decisions import Build
+from bridge.errors import NotFound
+from bridge.events import Appended
+from bridge.handle import Context
+from bridge.log.ids import request_hash
+from bridge.log.json_values import below, instant
+from bridge.present import ProjectionAnswer, ProjectionsAnswer, RowAnswer, RowsAnswer
+from bridge.query.reader import Span, When
+from bridge.steering import Steering
+
+ROUTE = "/v1/projections/{name}/"
+"""Followed by the decision's name, part of each request hash, which is kept for ever: it must never change."""
+
+READ_ERRORS = (404, 422, 503, 504)
+
+router = APIRouter(prefix="/v1/projections", tags=["projections"])
+deciding = APIRouter(prefix="/v1/projections", tags=["projections"], route_class=PlainRoute)
+
+AtLeast = Annotated[list[str] | None, Header(alias=AT_LEAST, description="Positions that must have been seen.")]
+AsOf = Annotated[
+    str | None,
+    Query(description="RFC 3339 time, for a versioned projection.", json_schema_extra={"format": "date-time"}),
+]
+
+
+@router.get("", **documents(ProjectionsAnswer, *READ_ERRORS))
+async def projections(request: Request) -> Response:
+    """Every projection with its builds, and how far each is."""
+    reading = front(request).platform.projections
+    return answer(present.of_projections([await reading.status(name) for name in reading.names]))
+
+
+@router.get("/{name}", **documents(ProjectionAnswer, *READ_ERRORS))
+async def projection(request: Request, name: str) -> Response:
+    """One projection with its builds, and how far each is."""
+    return answer(present.of_projection(await front(request).platform.projections.status(name)))
+
+
+@router.get("/{name}/rows", **documents(RowsAnswer, *READ_ERRORS))
+async def rows(
+    request: Request,
+    name: str,
+    prefix: Annotated[str, Query(max_length=384)] = "",
+    after: Annotated[str, Query(max_length=384, description="Rows behind this key.")] = "",
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    as_of: AsOf = None,
+    at_least: AtLeast = None,
+) -> Response:
+    """The projection's rows by their keys; with `as_of` those that there were at that time."""
+    here = front(request)
+    when = await _when(here, as_of, at_least)
+    page = await here.platform.projections.rows(unquote(name), Span(prefix, after, limit), when)
+    return answer(present.of_rows(page, when.time), here.tokens.token(*page.seen.positions))
+
+
+@router.get("/{name}/rows/{key:path}", **documents(RowAnswer, *READ_ERRORS))
+async def row(request: Request, name: str, key: str, as_of: AsOf = None, at_least: AtLeast = None) -> Response:
+    """One row; with `as_of` what it was at that time."""
+    here = front(request)
+    when = await _when(here, as_of, at_least)
+    found = await here.platform.projections.row(unquote(name), unquote(key), when)
+    return answer(present.of_row(found, when.time), here.tokens.token(*found.seen.positions))
+
+
+async def _when(here: Front, as_of: str | None, at_least: list[str] | None) -> When:
+    """When rows are asked for, once the history has passed the positions. Raises Invalid, NotReached."""
+    time = None if as_of is None else below("as_of", instant, as_of)
+    if not at_least:
+        return When(time)
+    await here.at_least(at_least)
+    return When(time, here.tokens.wanted(at_least))
+
+
+class VersionBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What to rebuild or to retry: a version whose code is registered, the newest if none is named."""
+
+    version: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+
+class SkipBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The id of the event that the projection goes on without; it must stand there. Not needed where it stands once."""
+
+    event: str | None = None
+
+
+class BuildBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A build: a version, and how often it had been begun again on request."""
+
+    version: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+    generation: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 0
+
+    @property
+    def build(self) -> Build:
+        """Both."""
+        return self.version, self.generation
+
+
+Decide = Callable[[Steering, str, Any, Context], Awaitable[Appended]]
+
+ACTIONS: dict[str, tuple[type[Any], Decide]] = {
+    "rebuild": (VersionBody, lambda steering, name, body, asked: steering.rebuild(name, body.version, asked)),
+    "retry": (VersionBody, lambda steering, name, body, asked: steering.retry(name, body.version, asked)),
+    "skip": (SkipBody, lambda steering, name, body, asked: steering.skip(name, body.event, asked)),
+    "answer": (BuildBody, lambda steering, name, body, asked: steering.answer(name, body.build, asked)),
+    "drop": (BuildBody, lambda steering, name, body, asked: steering.drop(name, body.build, asked)),
+}
+NAME = in_path("name", "The projection's name.", pattern="^[a-z][a-z0-9-]{0,62}$")
+ACTION = in_path("action", "What is decided.", enum=list(ACTIONS))
+BODY = {JSON: {"anyOf": [{"type": "object"}], "description": "`rebuild`, `retry`: version. `skip`: event. Else both."}}
+
+
+@deciding.post(
+    "/{name}/{action}", **documents(AppendAnswer, *ERRORS, status=201, body=BODY, parameters=(NAME, ACTION, *HEADERS))
+)
+async def decide(request: Request) -> Response:
+    """Decides: `rebuild`, `retry`, `skip`, `answer` or `drop`. It is recorded in category `system`, with the actor."""
+    here = front(request)
+    name, action = (unquote(request.path_params[part]) for part in ("name", "action"))
+    if action not in ACTIONS:
+        raise NotFound(f"a projection has no {action[:40]!r}; there are: {', '.join(ACTIONS)}")
+    kind, decided = ACTIONS[action]
+    await here.at_least(request.headers.getlist(AT_LEAST))
+    caller = caller_of(request)
+    key = caller.key or draw_key(request)
+    media_type(request, JSON)
+    sent = parse(await read_body(request) or b"{}")
+    asked = context(caller, key, Told(), request_hash("POST", ROUTE + action, None, sent))
+    return await write(request, here, decided(here.platform.steering, name, convert(sent, kind), asked))

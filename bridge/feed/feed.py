@@ -1,0 +1,197 @@
+"""Reading many streams in one process: pages of the merged order, and what replays and live readers share."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from bridge.errors import Invalid, NotFound, Unavailable
+from bridge.events import Position
+from bridge.feed.cursor import Cursors, Point
+from bridge.feed.filters import Filter
+from bridge.feed.follow import Encode, Live, Room
+from bridge.feed.merge import Merge, Source
+from bridge.feed.order import Found
+from bridge.log.record import Place
+from bridge.spaces import Space, Spaces
+from bridge.ticks import Ticker
+
+SCAN = 100_000
+"""Rows that one page looks at, at most: a second's work. A page ends there, with what it has found."""
+
+PAGE_BYTES = 16 * 1024 * 1024
+"""Bytes of the rows of one page."""
+
+SOON = 2.0
+"""Seconds that a page waits for the ticks that make it final."""
+
+AGAIN = 0.01
+"""Seconds between two looks whether a time has become final."""
+
+CATCHING_UP = 4
+"""Live readers of one process that read what they have missed at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Limits: replays at once, and a live reader's room; in seconds the time between two heartbeats, how long a time
+    may take to become final, and how far a clock may be ahead.
+    """
+
+    replays: int
+    room: Room
+    heartbeat: float
+    deadline: float
+    clock_skew: float
+
+
+def wall() -> int:
+    """This moment, as precise as the log's clock: it counts milliseconds."""
+    return time.time_ns() // 1_000_000 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """What a feed knows of the world: how its events are written for readers, who ticks, and what time it is."""
+
+    encode: Encode
+    ticker: Ticker
+    now: Callable[[], int] = wall
+
+
+@dataclass(frozen=True, slots=True)
+class FeedPage:
+    """A page of the merged order: see `present.FeedAnswer`."""
+
+    events: list[Found]
+    next: Point | None
+    final: bool
+    up_to: int
+    positions: list[Position]
+
+
+class Feed:
+    """The read side of many streams."""
+
+    def __init__(self, source: Source, spaces: Spaces, cursors: Cursors, edges: Edges, rules: Rules) -> None:
+        self.source = source
+        self.cursors = cursors
+        self.encode = edges.encode
+        self.now = edges.now
+        self.rules = rules
+        self.live = Live(source, edges.encode)
+        self.stopping = False
+        self.catching_up = asyncio.Semaphore(CATCHING_UP)
+        self.readers: set[asyncio.Event] = set()
+        self.replays = 0
+        self._spaces = spaces
+        self._ticker = edges.ticker
+
+    @contextmanager
+    def reading(self, woken: asyncio.Event) -> Iterator[None]:
+        """A reader that is told, by its event, when the process is about to end."""
+        self.readers.add(woken)
+        try:
+            yield
+        finally:
+            self.readers.remove(woken)
+
+    async def stop(self, timeout: float) -> None:
+        """Tells every reader that this process is about to end, and waits that many seconds until all have left."""
+        self.stopping = True
+        for woken in self.readers:
+            woken.set()
+        deadline = asyncio.get_running_loop().time() + timeout
+        while self.readers and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - once in a process
+            await asyncio.sleep(0.01)
+
+    async def close(self) -> None:
+        """Stops looking for what is new."""
+        await self.live.close()
+
+    @property
+    def first(self) -> Point:
+        """The beginning of the merged order."""
+        return Point(0, min(self._spaces.categories, default=""), 0)
+
+    def at(self, effective: int) -> Point:
+        """The place of a time."""
+        return self.first._replace(effective=max(effective, 0))
+
+    def check_time(self, path: str, moment: int) -> None:
+        """Raises Invalid for a time that no broker's clock can have reached."""
+        if moment > self.now() + self.rules.clock_skew * 1e6:
+            raise Invalid(path, f"the time lies more than {self.rules.clock_skew:.0f} s ahead")
+
+    def spaces(self, wanted: Filter) -> list[Space]:
+        """The partitions in which a filter's events lie. Raises NotFound for an unknown category."""
+        for category in wanted.categories | wanted.in_categories:
+            if category not in self._spaces.categories:
+                known = ", ".join(sorted(self._spaces.categories)) or "none"
+                raise NotFound(f"there is no category {category[:80]!r}; known are: {known}")
+        if wanted.streams:
+            named = {self._spaces.of(stream).place for stream in wanted.streams if wanted.takes_stream(stream)}
+            return [self._spaces.at(place.category, place.partition) for place in sorted(named, key=_by_number)]
+        within = wanted.in_categories
+        return [space for space in self._spaces.all() if not within or space.place.category in within]
+
+    def merge(self, spaces: Sequence[Space], wanted: Filter) -> Merge:
+        """A reader of the merged order."""
+        return Merge(self.source, spaces, wanted, self.first)
+
+    async def positions(self, spaces: Sequence[Space]) -> list[Position]:
+        """How far these partitions are applied."""
+        return [space.place.at((await space.store.wait(-1, 0.0)).position) for space in spaces]
+
+    def tick(self, spaces: Sequence[Space]) -> None:
+        """P7: asks for ticks where a time is waited for, in partitions that were never used too."""
+        for space in spaces:
+            self._ticker.tick(space.place)
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """A replay under way. Raises Unavailable where there are too many."""
+        if self.replays >= self.rules.replays:
+            raise Unavailable(f"{self.replays} replays are under way in this process, which is its limit")
+        self.replays += 1
+        try:
+            yield
+        finally:
+            self.replays -= 1
+
+    async def page(self, wanted: Filter, start: Point, until: int | None, limit: int) -> FeedPage:
+        """At most `limit` events from a place on, all below the time `until` or, without one, below now.
+
+        Waits for ticks where that is needed, but not longer than SOON. Raises NotFound, Unavailable.
+        """
+        target = self.now() if until is None else until
+        merge = self.merge(self.spaces(wanted), wanted)
+        await merge.seek(start)
+        events, following = await self._collect(merge, target, limit)
+        up_to = min(merge.watermark, target)
+        final = until is not None and merge.watermark >= until
+        return FeedPage(events, following, final, up_to, merge.positions)
+
+    async def _collect(self, merge: Merge, target: int, limit: int) -> tuple[list[Found], Point | None]:
+        loop, found, rows, size = asyncio.get_running_loop(), list[tuple[Point, Found]](), 0, 0
+        deadline = loop.time() + SOON
+        while True:
+            batch = await merge.advance(target)
+            found += batch.events
+            rows, size = rows + batch.rows, size + batch.bytes
+            if len(found) > limit:
+                return [event for _, event in found[:limit]], found[limit][0]
+            if batch.more and (rows >= SCAN or size >= PAGE_BYTES):
+                return [event for _, event in found], batch.next
+            if not batch.more:
+                if batch.settled >= target or loop.time() >= deadline:
+                    return [event for _, event in found], None
+                self.tick(merge.behind(target))
+                await asyncio.sleep(AGAIN)
+
+
+def _by_number(place: Place) -> tuple[str, int]:
+    return place.category, place.partition

@@ -1,0 +1,218 @@
+"""Live: what the processors apply, partition by partition, for any number of readers of one process.
+
+One task looks at each partition that anybody reads, every 20 ms, and decodes what is new once for all. (The stores'
+own waiters would look every millisecond, for appends that wait; a reader of many streams does not notice 20.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from bridge.errors import LighthouseError, TooSlow
+from bridge.events import Envelope, RecordedEvent
+from bridge.feed.cursor import Vector, Where
+from bridge.feed.filters import Filter
+from bridge.feed.merge import Source
+from bridge.feed.order import Found, Most, Spot, decode
+from bridge.spaces import Space
+
+LOOK = 0.02
+"""Seconds between two looks at a partition."""
+
+HELD = 0.5
+"""Seconds until a partition that could not be read is looked at again."""
+
+PAGE = Most(rows=512, bytes=1024 * 1024)
+
+log = structlog.get_logger()
+
+
+Encode = Callable[[Found], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An event as it is sent to readers, encoded once, and its place."""
+
+    where: Where
+    spot: Spot
+    text: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How much a reader may leave unread."""
+
+    items: int
+    bytes: int
+
+
+class Reader:
+    """What is new for one reader, from the moment it joined. Leave it with `Live.leave`."""
+
+    def __init__(self, spaces: Sequence[Space], wanted: Filter, room: Room, woken: asyncio.Event) -> None:
+        """`woken` is set when there is something to take."""
+        self.spaces = spaces
+        self.wanted = wanted
+        self._room = room
+        self._items: deque[Item] = deque()
+        self._bytes = 0
+        self._missed = False
+        self._woken = woken
+
+    def put(self, item: Item) -> None:
+        """Adds what is new; nothing more once the room is full, which `take` tells."""
+        if self._missed or len(self._items) >= self._room.items or self._bytes + len(item.text) > self._room.bytes:
+            self._missed = True
+        else:
+            self._items.append(item)
+            self._bytes += len(item.text)
+        self._woken.set()
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to take or to be told."""
+        return not self._items and not self._missed
+
+    def take(self) -> list[Item]:
+        """What has come since. Raises TooSlow, after what had room was taken, where something had not."""
+        if not self._items and self._missed:
+            raise TooSlow(f"the reader left {self._room.items} events or {self._room.bytes} bytes unread")
+        items, self._items, self._bytes = list(self._items), deque(), 0
+        return items
+
+
+class _AnyOf:
+    """What any of several filters takes, as far as a partition's rows are concerned."""
+
+    inside = True
+
+    def __init__(self, filters: Sequence[Filter]) -> None:
+        self._filters = filters
+        named = [wanted.keys for wanted in filters]
+        every = any(names is None for names in named)
+        self.keys = None if every else frozenset().union(*(names for names in named if names is not None))
+
+    def takes(self, type_: str, envelope: Envelope) -> bool:
+        """Whether one of them does."""
+        return any(wanted.takes(type_, envelope) for wanted in self._filters)
+
+
+@dataclass(eq=False)
+class _Watched:
+    """A partition that somebody reads: its readers by filter, what comes next, and until when it is left alone."""
+
+    space: Space
+    next: Spot
+    held_until: float = 0.0
+    failing: bool = False
+    readers: dict[Filter, list[Reader]] = field(default_factory=dict)
+
+    @property
+    def where(self) -> Where:
+        return self.space.place.category, self.space.place.partition
+
+    def publish(self, event: Found, encode: Encode) -> None:
+        """Gives an event to whoever wants it."""
+        text, spot = b"", (event.offset, event.index)
+        for wanted, readers in self.readers.items():
+            if not wanted.takes_stream(event.stream):
+                continue
+            if isinstance(event, RecordedEvent) and not wanted.takes(event.type, event.envelope):
+                continue
+            text = text or encode(event)
+            item = Item(self.where, spot, text)
+            for reader in readers:
+                reader.put(item)
+
+
+class Live:
+    """The partitions that the readers of one process follow; it runs while there are readers."""
+
+    def __init__(self, source: Source, encode: Encode) -> None:
+        """`encode` makes of an event what readers are sent."""
+        self._source = source
+        self._encode = encode
+        self._watched: dict[Where, _Watched] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def join(self, reader: Reader) -> Vector:
+        """Gives the reader what is new from now on; answers the place, in each of its partitions, where that begins."""
+        begins: dict[Where, Spot] = {}
+        for space in reader.spaces:
+            where = space.place.category, space.place.partition
+            if where not in self._watched:
+                mark = await space.store.wait(-1, 0.0)
+                self._watched.setdefault(where, _Watched(space, (max(mark.position, 0), 0)))
+            watched = self._watched[where]
+            watched.readers.setdefault(reader.wanted, []).append(reader)
+            begins[where] = watched.next
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._run(), name="live")
+        return begins
+
+    def leave(self, reader: Reader) -> None:
+        """Ends what `join` began; also where that was cancelled half way."""
+        for space in reader.spaces:
+            where = space.place.category, space.place.partition
+            watched = self._watched.get(where)
+            if watched is None or reader not in (found := watched.readers.get(reader.wanted, [])):
+                continue
+            found.remove(reader)
+            if not found:
+                del watched.readers[reader.wanted]
+            if not watched.readers:
+                del self._watched[where]
+
+    def reached(self, spaces: Sequence[Space]) -> Vector:
+        """Up to where everything was given to the readers of these partitions."""
+        places = [(space.place.category, space.place.partition) for space in spaces]
+        return {where: self._watched[where].next for where in places if where in self._watched}
+
+    async def close(self) -> None:
+        """Stops looking."""
+        self._watched.clear()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while self._watched:
+            await self.look()
+            await asyncio.sleep(LOOK)
+
+    async def look(self) -> None:
+        """One look at each partition; one that cannot be read is held, and the others go on."""
+        now = asyncio.get_running_loop().time()
+        for watched in list(self._watched.values()):
+            if watched.held_until > now:
+                continue
+            try:
+                await self._read(watched)
+                watched.failing = False
+            except (LighthouseError, OSError) as error:
+                watched.held_until = now + HELD
+                if not watched.failing:
+                    log.warning("live readers wait", partition=watched.space.place.space, error=str(error))
+                watched.failing = True
+
+    async def _read(self, watched: _Watched) -> None:
+        """Publishes what was applied since the last look. A space that is being rebuilt is waited for."""
+        mark, more = await watched.space.store.wait(-1, 0.0), True
+        while more and mark.position > watched.next[0] and watched.readers:
+            wanted = _AnyOf(tuple(watched.readers))
+            async with watched.space.store.view() as view:
+                mark = view.mark
+                found = await self._source.fetch(view, watched.next, PAGE, wanted)
+            more = found.more
+            events = await decode(self._source.schemas, watched.space.place.partition, found.rows, wanted)
+            # From here on without a pause: who joins sees all of the page as new, or nothing of it.
+            for event in events:
+                watched.publish(event, self._encode)
+            watched.next = found.next if more else max(found.next, (mark.position, 0))
+            await asyncio.sleep(0)

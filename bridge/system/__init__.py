@@ -1,0 +1,1 @@
+"""What the platform decides: read straight from the log by every process that must heed it."""

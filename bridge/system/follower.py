@@ -1,0 +1,114 @@
+"""Follows the log of category `system`, admits it, and folds what was decided (DESIGN 6).
+
+The topic has one partition and a record a decision, so each process reads it whole when it starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from bridge.decisions import Decisions, decider
+from bridge.errors import LighthouseError, SchemaError, Unavailable, Undecodable
+from bridge.log.admission import Verdict, judge
+from bridge.log.avro import decode
+from bridge.log.readers import Reader
+from bridge.log.record import AppendRecord, Place, Record, parse
+from bridge.log.schemas import Schemas
+from bridge.typed import Typed
+
+log = structlog.get_logger()
+
+PAUSE = 0.5
+"""Seconds between two attempts to read a log that does not answer."""
+
+
+class Admitted:
+    """The decisions of a log, admitted as a processor would: pure but for what it keeps."""
+
+    def __init__(self, place: Place, decisions: Decisions) -> None:
+        self.position = 0
+        self._place = place
+        self._decisions = decisions
+        self._typed = Typed(decider)
+        self._heads: dict[str, int] = {}
+        self._seen: set[bytes] = set()
+
+    async def take(self, record: Record, schemas: Schemas) -> None:
+        """One record. Raises RegistryAway, with nothing taken, where its schema cannot be had now."""
+        parsed = parse(record, self._place)
+        if isinstance(parsed, AppendRecord):
+            head = self._heads.get(parsed.stream, 0)
+            if judge(parsed, head, parsed.append in self._seen) is Verdict.ADMITTED:
+                await self._admit(parsed, head, schemas)
+        self.position = record.offset + 1
+
+    async def _admit(self, append: AppendRecord, head: int, schemas: Schemas) -> None:
+        try:
+            schema = await schemas.reader(append.schema)
+            events = [
+                self._typed.event(event.branch.type, event.newest)
+                for event in decode(schema, append.value, append.count).events
+            ]
+        except (SchemaError, Undecodable, ValueError) as error:  # nobody but a foreign producer writes such a thing
+            log.error("a decision cannot be read and is not heeded", stream=append.stream, error=str(error))
+            events = []
+        for event in events:
+            self._decisions.take(append.stream, event)
+        self._heads[append.stream] = head + append.count
+        self._seen.add(append.append)
+
+
+class Follower:
+    """Keeps `decisions` as the log has them, from `start` to `close`."""
+
+    def __init__(self, reader: Reader, schemas: Schemas, place: Place) -> None:
+        self.decisions = Decisions()
+        self._reader = reader
+        self._schemas = schemas
+        self._place = place
+        self._admitted = Admitted(place, self.decisions)
+        self._task: asyncio.Task[None] | None = None
+        self._moved = asyncio.Condition()
+
+    async def current(self, timeout: float) -> Decisions:
+        """The decisions; the first call waits until what the log held then has been read.
+
+        Raises Unavailable after `timeout` seconds.
+        """
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="decisions")
+            self._end = asyncio.ensure_future(self._reader.end(self._place.topic, self._place.partition))
+        try:
+            async with asyncio.timeout(timeout):
+                end = await asyncio.shield(self._end)
+                async with self._moved:
+                    await self._moved.wait_for(lambda: self._admitted.position >= end)
+        except TimeoutError:
+            raise Unavailable(f"{self._place.topic} was not read within {timeout:g} s") from None
+        return self.decisions
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._follow()
+            except LighthouseError as error:
+                log.warning("decisions are not followed for now", error=str(error))
+                await asyncio.sleep(PAUSE)
+
+    async def _follow(self) -> None:
+        start = self._admitted.position
+        async for records, behind in self._reader.follow(self._place.topic, self._place.partition, start):
+            for record in records:
+                await self._admitted.take(record, self._schemas)
+            self._admitted.position = behind
+            async with self._moved:
+                self._moved.notify_all()
+
+    async def close(self) -> None:
+        """Ends the reading."""
+        if self._task is not None:
+            self._task.cancel()
+            self._end.cancel()
+            await asyncio.gather(self._task, self._end, return_exceptions=True)
