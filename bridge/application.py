@@ -20,6 +20,7 @@ from bridge.decider import Decider
 from bridge.errors import NotFound, SchemaError
 from bridge.projection import Projection
 from bridge.upcast import Change, Upcast, by_category
+from bridge.views import Views, no_views
 
 ENTRY_POINTS = "lighthouse.applications"
 DEAD_LETTERS = "dead-letters"
@@ -41,10 +42,10 @@ class Bookmark:
 class Application:
     """`schemas` holds a folder a category, with one .avsc an event type; a decider is optional for a category.
 
-    `listings` says by category how a state is shown to people, as lines of text. `commands` is a typer application
-    whose commands the `lighthouse` command line takes over, loaded when called. `upcasts` lead events of old schema
-    versions to the newest, without a gap. `projections` may hold several versions of one name: an old one is fed on
-    until a new one answers in its place.
+    `listings` says by category how a state is shown in a terminal, as lines of text, and `views` how on a page.
+    `commands` is a typer application whose commands the `lighthouse` command line takes over, loaded when called.
+    `upcasts` lead events of old schema versions to the newest, without a gap. `projections` may hold several versions
+    of one name: an old one is fed on until a new one answers in its place.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Application:
     deciders: tuple[Decider[Any, Any, Any], ...] = ()
     bookmarks: tuple[Bookmark, ...] = ()
     listings: Mapping[str, Callable[[Any], Iterable[str]]] = field(default_factory=dict)
+    views: Views = no_views
     commands: Callable[[], Any] | None = None
     upcasts: tuple[Upcast, ...] = ()
     projections: tuple[Projection[Any], ...] = ()
@@ -73,6 +75,7 @@ class Catalog:
     deciders: dict[str, Decider[Any, Any, Any]] = field(default_factory=dict)
     bookmarks: dict[tuple[str, str], Bookmark] = field(default_factory=dict)
     listings: dict[str, Callable[[Any], Iterable[str]]] = field(default_factory=dict)
+    views: tuple[Views, ...] = ()
     commands: tuple[Callable[[], Any], ...] = ()
     upcasts: dict[str, dict[tuple[str, int], Change]] = field(default_factory=dict)
     projections: tuple[Projection[Any], ...] = ()
@@ -128,7 +131,9 @@ def catalog(applications: Iterable[Application]) -> Catalog:
     marks = {(mark.category, mark.name): mark for application in known for mark in application.bookmarks}
     listings = {category: lines for application in known for category, lines in application.listings.items()}
     commands = tuple(one.commands for one in known if one.commands)
-    return Catalog(schemas, deciders, marks, listings, commands, _upcasts(known, schemas), _projections(known, schemas))
+    views = tuple(application.views for application in known)
+    folds = _upcasts(known, schemas), _projections(known, schemas)
+    return Catalog(schemas, deciders, marks, listings, views, commands, *folds)
 
 
 def _upcasts(known: Iterable[Application], schemas: Mapping[str, Path]) -> dict[str, dict[tuple[str, int], Change]]:

@@ -8,6 +8,7 @@ from typing import Any
 from bridge.application import Application, Bookmark
 from lighthouse.listing import lines
 from lighthouse.project import project
+from lighthouse.view import views
 
 
 def _commands() -> Any:
@@ -22,5 +23,6 @@ application = Application(
     deciders=(project,),
     bookmarks=(Bookmark("project", "commit", "CommitRecorded", "sha"),),
     listings={"project": lines},
+    views=views,
     commands=_commands,
 )

@@ -32,6 +32,8 @@ from bridge.api.metrics import Metrics
 from bridge.api.tokens import Tokens
 from bridge.errors import LighthouseError
 from bridge.settings import Settings
+from bridge.ui import routes as pages
+from bridge.ui.window import open_window
 from bridge.wiring import open_platform
 
 log = structlog.get_logger()
@@ -65,6 +67,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(HTTPException, problems.on_http_error)
     app.add_exception_handler(RequestValidationError, problems.on_wrong_parameter)
     app.add_middleware(Edge, metrics=app.state.metrics)
+    pages.install(app)
     openapi.install(app, ProblemAnswer)
     return app
 
@@ -78,6 +81,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             app.state.front = Front(platform, Tokens(platform.facts, platform.spaces), app.state.metrics)
             app.state.categories = categories.describe(platform)
             await platform.projections.decisions()
+            app.state.window = open_window(platform, app.state.renderer)
         except LighthouseError as error:
             app.state.failure = error
             raise

@@ -14,7 +14,8 @@ from bridge import states
 from bridge.errors import Invalid, LighthouseError, NotFound, Parked
 from bridge.events import Position, RecordedEvent, StreamId
 from bridge.history.events import Range, decoded, existing, parked_at, read, rows
-from bridge.history.state import parked, state_at
+from bridge.history.outline import Outline, holding, outline
+from bridge.history.state import between, parked, state_at
 from bridge.history.times import ClockName, is_final, version_at
 from bridge.log.avro import Slice
 from bridge.log.schemas import Schemas
@@ -48,6 +49,15 @@ class StreamInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Located:
+    """The version that a point of a stream stands for, and whether that can still change."""
+
+    version: int
+    final: bool
+    info: StreamInfo
+
+
+@dataclass(frozen=True, slots=True)
 class StateAt:
     """A state after the event of `version`; `final` says that nothing can change this answer any more (I7)."""
 
@@ -56,6 +66,17 @@ class StateAt:
     final: bool
     state: Any
     position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The states at two versions; `before` is -1 for the state that every stream begins with."""
+
+    stream: str
+    before: int
+    after: int
+    old: Any
+    new: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +122,13 @@ class History:
         async with self._view(stream) as (space, view):
             return StreamInfo(stream, await existing(view, stream), await parked_at(view, stream), _where(space, view))
 
+    async def locate(self, stream: str, at: At = NOW) -> Located:
+        """Where a point lies, without folding. Raises NotFound, Invalid, Unavailable."""
+        async with self._view(stream) as (space, view):
+            version, final = await self._resolve(space, view, stream, at)
+            head, why = await existing(view, stream), await parked_at(view, stream)
+            return Located(version, final, StreamInfo(stream, head, why, _where(space, view)))
+
     async def state(self, stream: str, at: At = NOW) -> StateAt:
         """The state at a point. Raises NotFound, Invalid, Parked, Unavailable."""
         typed = self._typed(stream)
@@ -133,6 +161,31 @@ class History:
             events = await read(view, self._schemas, stream, space.place.partition, between)
             patch = list(jsonpatch.make_patch(old, new))
             return Diff(stream, first, last, patch, events, _where(space, view))
+
+    async def change(self, stream: str, before: int, after: int) -> Change:
+        """The states at two versions in one view, the later folded on from the earlier one where that is near.
+
+        So what did not change is the same object in both. `before` may be -1. Raises as `state` does.
+        """
+        typed = self._typed(stream)
+        async with self._view(stream) as (space, view):
+            await self._resolve(space, view, stream, At(after))
+            old = typed.decider.initial if before < 0 else await self._state(view, typed, stream, before)
+            await self._check_folded(view, stream, after)
+            new = await between(view, self._schemas, typed, stream, (before, old), after)
+            return Change(stream, before, after, old, new)
+
+    async def outline(self, stream: str, start: int, stop: int) -> Outline:
+        """The times and types of the events in [start, stop), undecoded: about 2 µs an event. Raises NotFound."""
+        async with self._view(stream) as (_, view):
+            head = await existing(view, stream)
+            return await outline(view, self._schemas, stream, start, min(stop, head.next))
+
+    async def holding(self, stream: str, text: str, version: int) -> AsyncIterator[RecordedEvent]:
+        """The events up to a version whose bytes hold a text, newest first. Raises as `events` does."""
+        async with self._view(stream) as (space, view):
+            async for event in holding(view, self._schemas, (stream, space.place.partition), text.encode(), version):
+                yield event
 
     async def find(self, stream: str, type_: str, field: str, value: str) -> int:
         """The last version whose event of this type has a field, in its newest shape, that begins with `value`.
@@ -179,10 +232,13 @@ class History:
         return await version_at(view, stream, head, at.time, at.clock), final
 
     async def _state(self, view: View, typed: Typed, stream: str, version: int) -> Any:
+        await self._check_folded(view, stream, version)
+        return await state_at(view, self._schemas, typed, stream, version)
+
+    async def _check_folded(self, view: View, stream: str, version: int) -> None:
         why = await parked_at(view, stream)
         if why is not None and version >= why.version:
             raise await parked(view, stream)
-        return await state_at(view, self._schemas, typed, stream, version)
 
     def _typed(self, stream: str) -> Typed:
         category = StreamId.parse(stream).category

@@ -33,6 +33,13 @@ async def state_at(view: View, schemas: Schemas, typed: Typed, stream: str, vers
     return await refold(view, schemas, typed, stream, nearest, version)
 
 
+async def between(view: View, schemas: Schemas, typed: Typed, stream: str, known: Folded, version: int) -> Any:
+    """The state after the event of this version, folded on from a known one where that is no longer a way."""
+    if 0 <= version - known[0] <= EVERY:
+        return await refold(view, schemas, typed, stream, known, version)
+    return await state_at(view, schemas, typed, stream, version)
+
+
 async def latest(view: View, schemas: Schemas, typed: Typed, stream: str, head: Head) -> Any:
     """The state at the head; the initial state for a stream without events. Raises Parked, Unavailable."""
     if head.parked:

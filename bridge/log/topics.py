@@ -83,11 +83,11 @@ class Topics:
 
     async def cluster_id(self) -> str:
         """Kafka's own id of the cluster."""
-        return str((await _answer(self._admin.describe_cluster(request_timeout=TIMEOUT))).cluster_id)
+        return str((await answered(self._admin.describe_cluster(request_timeout=TIMEOUT))).cluster_id)
 
     async def brokers(self) -> list[int]:
         """The ids of the living brokers."""
-        return [node.id for node in (await _answer(self._admin.describe_cluster(request_timeout=TIMEOUT))).nodes]
+        return [node.id for node in (await answered(self._admin.describe_cluster(request_timeout=TIMEOUT))).nodes]
 
     async def broker_config(self, broker: int) -> dict[str, str]:
         """A broker's settings."""
@@ -116,7 +116,7 @@ class Topics:
             return []
         created = self._admin.create_topics([_new(spec) for spec in missing], request_timeout=TIMEOUT)
         for future in created.values():
-            await _answer(future, fine=("TOPIC_ALREADY_EXISTS",))
+            await answered(future, fine=("TOPIC_ALREADY_EXISTS",))
         return [spec.name for spec in missing]
 
     async def facts(self, names: Sequence[str]) -> dict[str, TopicFacts]:
@@ -124,7 +124,7 @@ class Topics:
         described = self._admin.describe_topics(TopicCollection(list(names)), request_timeout=TIMEOUT)
         found = {}
         for name, future in described.items():
-            if (topic := await _answer(future, fine=("UNKNOWN_TOPIC_OR_PART",))) is not None:
+            if (topic := await answered(future, fine=("UNKNOWN_TOPIC_OR_PART",))) is not None:
                 found[name] = topic
         configs = await self._configs(ResourceType.TOPIC, list(found))
         return {name: _facts(topic, configs[name]) for name, topic in found.items()}
@@ -133,7 +133,7 @@ class Topics:
         if not names:
             return {}
         asked = self._admin.describe_configs([ConfigResource(kind, name) for name in names], request_timeout=TIMEOUT)
-        answers = {resource.name: await _answer(future) for resource, future in asked.items()}
+        answers = {resource.name: await answered(future) for resource, future in asked.items()}
         return {name: {key: entry.value for key, entry in found.items()} for name, found in answers.items()}
 
     async def differences(self, specs: Sequence[TopicSpec]) -> list[Difference]:
@@ -164,7 +164,7 @@ def _compare(spec: TopicSpec, facts: TopicFacts | None) -> list[Difference]:
     return wrong
 
 
-async def _answer(future: Future[T], fine: Sequence[str] = ()) -> T:
+async def answered(future: Future[T], fine: Sequence[str] = ()) -> T:
     """The result of an admin call; an error named in `fine` answers None. Raises Unavailable, LighthouseError."""
     try:
         return await asyncio.wait_for(asyncio.wrap_future(future), TIMEOUT + 5)

@@ -35,6 +35,8 @@ REBUILD = b"m:rebuild"
 STOPPED = b"m:stopped"
 PARKED = b"k"
 """The prefix of all parked streams."""
+HEADS = b"h"
+"""The prefix of all streams' heads; a name's length follows, then the name."""
 PROGRESS = b"q"
 """The prefix of all builds' progress."""
 ORDER = b"o"
@@ -50,7 +52,7 @@ def name(text: str) -> bytes:
 
 def head(stream: str) -> bytes:
     """The key of a stream's head."""
-    return b"h" + name(stream)
+    return HEADS + name(stream)
 
 
 def events(stream: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -26,6 +27,14 @@ def test_locks_hold_hashes_and_no_addresses(lock: str) -> None:
     assert "://" not in text
 
 
+def test_the_lock_of_the_pages_files_holds_hashes_and_no_registry() -> None:
+    packages = json.loads((ROOT / "bridge/ui/package-lock.json").read_text())["packages"]
+    named = {name: package for name, package in packages.items() if name}
+    assert named
+    assert all(package["integrity"].startswith("sha512-") for package in named.values())
+    assert not [name for name, package in named.items() if "resolved" in package]
+
+
 def test_every_page_of_the_docs_is_in_the_navigation() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text()
     pages = [path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")]
@@ -37,6 +46,7 @@ def test_the_scripts_are_executable() -> None:
     modes = {line.split()[3].decode(): line.split()[0].decode() for line in listed.stdout.splitlines()}
     assert {name for name, mode in modes.items() if mode == "100755"} == {
         ".ci/run",
+        "scripts/browser",
         "scripts/setup",
         "scripts/test",
         "scripts/up",

@@ -15,7 +15,7 @@ OURS = ("bridge", "streams", "lighthouse")
 LEVELS: list[set[str]] = [
     {"bridge.errors", "bridge.collector"},
     {"bridge.events", "bridge.decider", "bridge.upcast", "bridge.settings", "bridge.times"},
-    {"bridge.projection", "bridge.decisions"},
+    {"bridge.projection", "bridge.decisions", "bridge.views"},
     {"bridge.builtin"},
     {"bridge.states", "bridge.cache", "bridge.application"},
     {"bridge.typed"},
@@ -30,8 +30,8 @@ LEVELS: list[set[str]] = [
 ]
 """Lowest first: a room imports itself and what lies below, never its neighbours."""
 
-NEIGHBOURS = {("bridge.cli", "streams")}
-"""`lighthouse streams` starts the processors."""
+NEIGHBOURS = {("bridge.cli", "streams"), ("bridge.api", "bridge.ui")}
+"""`lighthouse streams` starts the processors; the API's application serves the pages, which know nothing of it."""
 
 LOCAL_KNOWS = {"bridge.errors", "bridge.settings"}
 
@@ -92,6 +92,7 @@ FOLDS = {
     "bridge.feed.order",
     "bridge.feed.pace",
     "bridge.history.events",
+    "bridge.history.outline",
     "bridge.history.state",
     "bridge.history.times",
     "streams.apply",
@@ -112,6 +113,7 @@ PUBLIC = {
     "bridge.projection",
     "bridge.settings",
     "bridge.upcast",
+    "bridge.views",
     "bridge.wiring",
 }
 """What an application is written with."""
