@@ -307,10 +307,11 @@ def of_projection(found: ProjectionStatus) -> ProjectionAnswer:
     projection = found.projection
     categories = None if projection.categories is None else list(projection.categories)
     kind = projection.merge is not None, projection.versioned
-    return ProjectionAnswer(projection.name, *found.answering, categories, *kind, list(map(_of_build, found.builds)))
+    return ProjectionAnswer(projection.name, *found.answering, categories, *kind, list(map(of_build, found.builds)))
 
 
-def _of_build(build: BuildStatus) -> BuildAnswer:
+def of_build(build: BuildStatus) -> BuildAnswer:
+    """How a build stands."""
     return BuildAnswer(
         version=build.build[0],
         generation=build.build[1],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import structlog
 
@@ -16,13 +17,15 @@ log = structlog.get_logger()
 class Ticker:
     """Writes at most one tick a second to a partition; whether one was written matters to nobody but the clock."""
 
-    def __init__(self, producer: Producer) -> None:
+    def __init__(self, producer: Producer, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` counts seconds."""
         self._producer = producer
+        self._clock = clock
         self._last: dict[str, float] = {}
 
     def tick(self, place: Place) -> None:
         """Writes a tick soon, unless the last one is less than a second old."""
-        now = time.monotonic()
+        now = self._clock()
         if now - self._last.get(place.space, -1.0) < 1.0:
             return
         self._last[place.space] = now

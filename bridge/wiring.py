@@ -8,14 +8,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from bridge.application import Catalog, registered
-from bridge.builtin import BUILT_IN
+from bridge.builtin import BUILT_IN, INDEX
 from bridge.cache import StateCache
 from bridge.decisions import CATEGORY as SYSTEM
+from bridge.decisions import Decided
 from bridge.errors import LighthouseError, SchemaError
 from bridge.feed.cursor import Cursors
 from bridge.feed.feed import Edges, Feed
 from bridge.feed.feed import Rules as FeedRules
 from bridge.feed.follow import Room
+from bridge.feed.indexed import Indexed
 from bridge.feed.merge import Source
 from bridge.handle import Handler, Log, Rules
 from bridge.history.reader import History
@@ -122,19 +124,25 @@ async def _assembled(stack: AsyncExitStack, base: Base, owner: bool) -> Platform
     handler = Handler(log, spaces, typed, state_cache(settings), rules(settings))
     ticker = Ticker(producer)
     history = History(base.schemas, spaces, typed, ticker, settings.clock_skew)
-    feed = _feed(base, facts, spaces, ticker)
-    stack.push_async_callback(feed.close)
     follower = Follower(reader, base.schemas, spaces.place(SYSTEM, 0))
     stack.push_async_callback(follower.close)
     projections = Projections(spaces, base.catalog, follower, ticker, limits(settings))
     steering = Steering(base.catalog, handler, projections)
+    feed = _feed(base, facts, projections, spaces, ticker)
+    stack.push_async_callback(feed.close)
     written = base, facts, stores, spaces, producer, ticker, reader
     return Platform(*written, typed, handler, history, projections, steering, feed)
 
 
-def _feed(base: Base, facts: Mapping[str, TopicFacts], spaces: Spaces, ticker: Ticker) -> Feed:
+def _feed(
+    base: Base, facts: Mapping[str, TopicFacts], projections: Projections, spaces: Spaces, ticker: Ticker
+) -> Feed:
+    async def decided() -> Decided:
+        return (await projections.decisions()).of(INDEX.name)
+
     cursors = Cursors({name: fact.topic_id for name, fact in facts.items()}, spaces.categories)
-    return Feed(Source(base.schemas), spaces, cursors, Edges(encode_found, ticker), feed_rules(base.settings))
+    source = Source(base.schemas, Indexed(decided).fetch) if INDEX in base.catalog.projections else Source(base.schemas)
+    return Feed(source, spaces, cursors, Edges(encode_found, ticker), feed_rules(base.settings))
 
 
 def schema_problems(catalog: Catalog) -> dict[str, list[str]]:

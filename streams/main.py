@@ -40,7 +40,7 @@ async def process(platform: Platform, stop: asyncio.Event, step: Step = lambda _
     """The same with a platform that is open."""
     settings = platform.base.settings
     processor = Processor(_parts(platform, await _decisions(platform, stop), step))
-    switch = Switch(platform, lambda: (platform.facts[SYSTEM].name, 0) in processor.owners)
+    switch = Switch(platform, lambda: (platform.facts[SYSTEM].name, 0) in processor.owners, step)
     async with switch.running():
         await processor.run(kafka.consumer(settings, settings.group), topics(platform), stop)
 

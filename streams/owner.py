@@ -6,7 +6,7 @@ Everything that can go wrong with one partition ends here, so that all others go
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -238,14 +238,18 @@ class Owner:
         """Whether there are builds to be fed from the history (B2), or removed (B4)."""
         return self._builds.busy
 
-    async def build(self, events: int) -> None:
-        """B2: takes the builds on by at most so many events. Raises RegistryAway, Fenced."""
+    async def build(self, events: int, step: Callable[[str], None] = lambda _: None) -> None:
+        """B2: takes the builds on by at most so many events. Raises RegistryAway, Fenced.
+
+        `step` is told of a slice that is ready, right before its commit.
+        """
         async with self._store.view() as view:
             try:
                 writes = await self._builds.slice(view, self._page, events)
             except Unavailable as error:
                 raise RegistryAway(str(error)) from error
         if writes:
+            step("B2")
             self._mark = await self._store.commit(self._mark, self._mark.position, writes)
 
     async def _page(self, view: View, start: Spot, limit: int) -> Page:

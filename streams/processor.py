@@ -233,9 +233,7 @@ class Processor:
 
     async def _build_one(self, part: Partition, owner: Owner) -> None:
         try:
-            self._parts.step("B2")
-            await owner.build(SLICE)
-            self._parts.step("B3")
+            await owner.build(SLICE, self._parts.step)
         except RegistryAway as error:
             log.warning("builds held", partition=part, error=str(error))
             self._build_at = time.monotonic() + HELD

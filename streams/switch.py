@@ -38,9 +38,11 @@ def due(status: ProjectionStatus, decided: Decided) -> BuildStatus | None:
 class Switch:
     """Looks at the builds while this process owns the system partition, and decides."""
 
-    def __init__(self, platform: Platform, owns: Callable[[], bool]) -> None:
+    def __init__(self, platform: Platform, owns: Callable[[], bool], step: Callable[[str], None]) -> None:
+        """`step` is told when a build is about to be let answer."""
         self._platform = platform
         self._owns = owns
+        self._step = step
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -71,6 +73,7 @@ class Switch:
                 continue
             build = due(await self._platform.projections.status(name), decided)
             if build is not None:
+                self._step("B3")
                 await self._decide(name, Answer(*build.build))
 
     async def _decide(self, name: str, answer: Answer) -> None:

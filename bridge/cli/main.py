@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from bridge.application import registered
-from bridge.cli import admin, doctor, local, produce, read, settings, up
+from bridge.cli import admin, doctor, local, produce, projections, read, replay, settings, up
 from bridge.cli.console import err
 from bridge.errors import LighthouseError
 
@@ -25,6 +25,7 @@ VERBS = (
     read.events,
     read.state,
     read.diff,
+    replay.replay,
     admin.streams,
     settings.settings,
 )
@@ -43,6 +44,7 @@ def build() -> typer.Typer:
         app.command()(verb)
     app.add_typer(admin.topics, name="topics")
     app.add_typer(admin.schemas, name="schemas")
+    app.add_typer(projections.app, name="projections")
     for commands in registered().commands:
         app.registered_commands += commands().registered_commands
     return app

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from bridge.errors import Invalid, NotFound, Unavailable
+from bridge.errors import Invalid, NoOwner, NotFound, Unavailable
 from bridge.events import Position
 from bridge.feed.cursor import Cursors, Point
 from bridge.feed.filters import Filter
 from bridge.feed.follow import Encode, Live, Room
-from bridge.feed.merge import Merge, Source
+from bridge.feed.merge import Batch, Merge, Source
 from bridge.feed.order import Found
 from bridge.log.record import Place
 from bridge.spaces import Space, Spaces
@@ -30,6 +30,8 @@ SOON = 2.0
 
 AGAIN = 0.01
 """Seconds between two looks whether a time has become final."""
+
+MILLISECOND = 1000
 
 CATCHING_UP = 4
 """Live readers of one process that read what they have missed at the same time."""
@@ -50,7 +52,7 @@ class Rules:
 
 def wall() -> int:
     """This moment, as precise as the log's clock: it counts milliseconds."""
-    return time.time_ns() // 1_000_000 * 1000
+    return time.time_ns() // 1_000_000 * MILLISECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,15 @@ class Feed:
         """How far these partitions are applied."""
         return [space.place.at((await space.store.wait(-1, 0.0)).position) for space in spaces]
 
+    async def present(self, merge: Merge) -> int:
+        """The time below which everything lies that is applied by now, so that waiting for it writes ticks only where
+        something is new.
+        """
+        last = await merge.last_event()
+        if last >= merge.watermark:
+            await asyncio.sleep(0.001)  # a tick in the very millisecond of the last event would fall short of it
+        return last + MILLISECOND if last else 0
+
     def tick(self, spaces: Sequence[Space]) -> None:
         """P7: asks for ticks where a time is waited for, in partitions that were never used too."""
         for space in spaces:
@@ -162,24 +173,44 @@ class Feed:
         finally:
             self.replays -= 1
 
-    async def page(self, wanted: Filter, start: Point, until: int | None, limit: int) -> FeedPage:
-        """At most `limit` events from a place on, all below the time `until` or, without one, below now.
+    async def batches(self, merge: Merge, until: int) -> AsyncIterator[Batch]:
+        """Everything below a time, as it becomes settled. Raises Unavailable, NoOwner where it does not."""
+        loop, settled, moved = asyncio.get_running_loop(), -1, 0.0
+        while True:
+            batch = await merge.advance(until)
+            yield batch
+            if batch.more:
+                continue
+            if batch.settled >= until:
+                return
+            if batch.settled > settled:
+                settled, moved = batch.settled, loop.time()
+            elif loop.time() - moved > self.rules.deadline:
+                raise stuck(merge.behind(until))
+            self.tick(merge.behind(until))
+            await asyncio.sleep(AGAIN)
 
-        Waits for ticks where that is needed, but not longer than SOON. Raises NotFound, Unavailable.
+    async def page(self, wanted: Filter, start: Point, until: int | None, limit: int) -> FeedPage:
+        """At most `limit` events from a place on, all below the time `until` where there is one.
+
+        Waits until that is final, or until everything that is applied by now is settled, but not longer than SOON.
+        Raises NotFound, Unavailable.
         """
-        target = self.now() if until is None else until
         merge = self.merge(self.spaces(wanted), wanted)
         await merge.seek(start)
-        events, following = await self._collect(merge, target, limit)
-        up_to = min(merge.watermark, target)
+        target = await self.present(merge) if until is None else until
+        events, following = await self._collect(merge, until, target, limit)
+        up_to = merge.watermark if until is None else min(merge.watermark, until)
         final = until is not None and merge.watermark >= until
         return FeedPage(events, following, final, up_to, merge.positions)
 
-    async def _collect(self, merge: Merge, target: int, limit: int) -> tuple[list[Found], Point | None]:
+    async def _collect(
+        self, merge: Merge, until: int | None, target: int, limit: int
+    ) -> tuple[list[Found], Point | None]:
         loop, found, rows, size = asyncio.get_running_loop(), list[tuple[Point, Found]](), 0, 0
         deadline = loop.time() + SOON
         while True:
-            batch = await merge.advance(target)
+            batch = await merge.advance(until)
             found += batch.events
             rows, size = rows + batch.rows, size + batch.bytes
             if len(found) > limit:
@@ -191,6 +222,12 @@ class Feed:
                     return [event for _, event in found], None
                 self.tick(merge.behind(target))
                 await asyncio.sleep(AGAIN)
+
+
+def stuck(behind: Sequence[Space]) -> NoOwner:
+    """Why what was asked for does not become final."""
+    named = ", ".join(space.place.space for space in behind[:5])
+    return NoOwner(f"{len(behind)} partitions do not move on, so that nothing becomes final: {named}")
 
 
 def _by_number(place: Place) -> tuple[str, int]:

@@ -18,7 +18,7 @@ from bridge.events import Envelope, RecordedEvent
 from bridge.feed.cursor import Vector, Where
 from bridge.feed.filters import Filter
 from bridge.feed.merge import Source
-from bridge.feed.order import Found, Most, Spot, decode
+from bridge.feed.order import Found, Most, Spot, decode, fetch
 from bridge.spaces import Space
 
 LOOK = 0.02
@@ -208,7 +208,7 @@ class Live:
             wanted = _AnyOf(tuple(watched.readers))
             async with watched.space.store.view() as view:
                 mark = view.mark
-                found = await self._source.fetch(view, watched.next, PAGE, wanted)
+                found = await fetch(view, watched.next, PAGE, wanted)
             more = found.more
             events = await decode(self._source.schemas, watched.space.place.partition, found.rows, wanted)
             # From here on without a pause: who joins sees all of the page as new, or nothing of it.

@@ -16,8 +16,9 @@ from typing import TypeAlias
 
 from bridge.events import Position
 from bridge.feed.cursor import Point, Where
-from bridge.feed.filters import Filter, Wanted
+from bridge.feed.filters import Filter
 from bridge.feed.order import START, Fetched, Found, Most, Spot, decode, fetch, spot_at
+from bridge.log.record import Place
 from bridge.log.schemas import Schemas
 from bridge.spaces import Space
 from bridge.store import keys
@@ -37,8 +38,14 @@ ALL_BYTES = 8 * 1024 * 1024
 Key: TypeAlias = "tuple[int, ...] | Point"
 """A Point, or an effective time alone, which sorts before every Point of that time."""
 
-Fetch = Callable[[View, Spot, Most, Wanted], Awaitable[Fetched]]
-"""Where a page's rows come from: a scan of the order, or an index of it."""
+Fetch = Callable[[Place, View, Spot, Most, Filter], Awaitable[Fetched]]
+"""Where a page's rows come from: a scan of the partition's order, or an index of it."""
+
+
+async def scan(_: Place, view: View, start: Spot, most: Most, wanted: Filter) -> Fetched:
+    """Looks at every row."""
+    return await fetch(view, start, most, wanted)
+
 
 _key = itemgetter(0)
 
@@ -48,7 +55,7 @@ class Source:
     """What partitions are read with."""
 
     schemas: Schemas
-    fetch: Fetch = fetch
+    fetch: Fetch = scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +78,15 @@ class Batch:
 class _Lane:
     """One partition as it is being read: what was read and not given yet, where the rest begins, how much was read.
 
-    `clock` is its effective time in the view last seen; `complete` says that this view held no more rows, `limit` is
-    the place of the last row that was looked at.
+    `clock` is its effective time in the view last seen, `last_event` that of its last event; `complete` says that this
+    view held no more rows, `limit` is the place of the last row that was looked at.
     """
 
     space: Space
     next: Spot = START
     pages: int = 0
     clock: int = 0
+    last_event: int = 0
     position: int = 0
     complete: bool = False
     limit: Point | None = None
@@ -104,14 +112,14 @@ class _Lane:
             await self._read(source, wanted, most)
         elif self.complete or self.waiting[-1][0].effective >= self.clock:
             async with self.space.store.view() as view:
-                await self._look(view)
+                await self.look(view)
             self.complete, self.limit = False, self.waiting[-1][0]  # it holds enough; there may be more by now
 
     async def _read(self, source: Source, wanted: Filter, most: Most) -> None:
         most = Most(min(most.rows, FIRST_ROWS << min(self.pages, 8)), most.bytes)
         async with self.space.store.view() as view:
-            await self._look(view)
-            found = await source.fetch(view, self.next, most, wanted)
+            await self.look(view)
+            found = await source.fetch(self.space.place, view, self.next, most, wanted)
         category, partition = self.where
         for event in await decode(source.schemas, partition, found.rows, wanted):
             self.waiting.append((Point(event.effective, category, partition, event.offset, event.index), event))
@@ -123,9 +131,11 @@ class _Lane:
         self.rows += found.looked
         self.bytes += sum(len(row) for _, row in found.rows)
 
-    async def _look(self, view: View) -> None:
+    async def look(self, view: View) -> None:
+        """Notes its times and its position. Raises Unavailable."""
         await self.space.check_readable(view)
-        self.clock, self.position = Clock.unpack(await view.get(keys.CLOCK)).effective, view.mark.position
+        clock = Clock.unpack(await view.get(keys.CLOCK))
+        self.clock, self.last_event, self.position = clock.effective, clock.last_event, view.mark.position
 
     def take(self, limit: Key) -> list[tuple[Point, Found]]:
         """What lies at or below a key, taken out."""
@@ -150,7 +160,7 @@ class Merge:
         """Goes to a place; once, at the beginning. Raises Unavailable."""
         for lane in self._lanes:
             async with lane.space.store.view() as view:
-                await lane.space.check_readable(view)
+                await lane.look(view)
                 lane.next = await _beginning(view, lane.where, point)
 
     async def advance(self, until: int | None = None) -> Batch:
@@ -180,6 +190,13 @@ class Merge:
     def watermark(self) -> int:
         """The effective time below which nothing more can come, as of the views last read."""
         return min((lane.clock for lane in self._lanes), default=0)
+
+    async def last_event(self) -> int:
+        """The effective time of the last event of any partition, as it is now; 0 where there is none."""
+        for lane in self._lanes:
+            async with lane.space.store.view() as view:
+                await lane.look(view)
+        return max((lane.last_event for lane in self._lanes), default=0)
 
     @property
     def vector(self) -> dict[Where, Spot]:

@@ -91,18 +91,18 @@ async def fetch(view: View, start: Spot, most: Most, wanted: Wanted = EVERYTHING
     streams = wanted.keys
     order = await view.scan(keys.ORDER, start=keys.order(*start), limit=most.rows)
     named = [row for row in order if row[1][8:] in streams] if streams is not None else order
-    found = await _event_rows(view, named, most.bytes)
+    found = await event_rows(view, named, most.bytes)
     cut = len(found) < len(named)
     last = named[len(found) - 1] if cut else order[-1] if order else None
     if last is None:
         return Fetched([], start, None, False, 0)
     offset, index = keys.spot(last[0])
     rows = [(name[1], row) for name, row in zip(named, found, strict=False)]
-    effective = await _effective(view, last, rows)
+    effective = await effective_of(view, last, rows)
     return Fetched(rows, (offset, index + 1), (effective, (offset, index)), cut or len(order) == most.rows, len(order))
 
 
-async def _event_rows(view: View, order: Sequence[Row], most_bytes: int) -> list[bytes]:
+async def event_rows(view: View, order: Sequence[Row], most_bytes: int) -> list[bytes]:
     """The events' rows, as many as the bytes let; asked for in chunks that shrink where rows are large."""
     found: list[bytes] = []
     largest, left = most_bytes // 16, most_bytes
@@ -117,7 +117,7 @@ async def _event_rows(view: View, order: Sequence[Row], most_bytes: int) -> list
     return found
 
 
-async def _effective(view: View, last: Row, rows: Sequence[tuple[bytes, bytes]]) -> int:
+async def effective_of(view: View, last: Row, rows: Sequence[tuple[bytes, bytes]]) -> int:
     """The effective time of a row of the order, which mostly is the last one that was fetched."""
     if rows and rows[-1][0] is last[1]:
         return times(rows[-1][1])[0]
@@ -218,7 +218,7 @@ async def spot_at(view: View, effective: int) -> Spot:
     while low < high:
         middle = (low + high) // 2
         found = await view.scan(keys.ORDER, start=keys.order(middle, 0), limit=1)
-        if not found or await _effective(view, found[0], ()) >= effective:
+        if not found or await effective_of(view, found[0], ()) >= effective:
             high = middle
         else:
             low = keys.spot(found[0][0])[0] + 1

@@ -14,13 +14,13 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Self
 
-from bridge.errors import Invalid, NoOwner
+from bridge.errors import Invalid
 from bridge.feed.cursor import Point, Vector, Where
-from bridge.feed.feed import AGAIN, Feed
+from bridge.feed.feed import AGAIN, Feed, stuck
 from bridge.feed.follow import PAGE, Item, Reader
 from bridge.feed.merge import Batch, Merge
 from bridge.feed.messages import Asked, Beat, Ended, Events, Message, Paused, Resumed, Stopping, Tell
-from bridge.feed.order import Found, Spot, decode
+from bridge.feed.order import Found, Spot, decode, fetch
 from bridge.feed.pace import Pace
 from bridge.spaces import Space
 
@@ -150,9 +150,11 @@ class Playback:
         merge = feed.merge(self.spaces, asked.wanted)
         self._cursor = partial(feed.cursors.point, start)
         await merge.seek(start)
-        until = asked.until if asked.until is not None else feed.now()
-        while await self._reach(merge, until) and asked.follow and feed.now() - until > RECENT:
-            until = feed.now()
+        until = asked.until if asked.until is not None else await feed.present(merge)
+        while await self._reach(merge, until) and asked.follow:
+            reached, until = until, await feed.present(merge)
+            if until - reached < RECENT:
+                break
         self._slot.close()
         return merge.vector
 
@@ -171,7 +173,7 @@ class Playback:
                 settled, moved = batch.settled, self._loop.time()
             elif self._loop.time() - moved > self._feed.rules.deadline:
                 if not self._asked.follow:
-                    raise _stuck(merge.behind(until))
+                    raise stuck(merge.behind(until))
                 return False
             self._feed.tick(merge.behind(until))
             await self._idle(AGAIN)
@@ -228,7 +230,7 @@ class Playback:
             at = dict(begins)
         for space in self.spaces:
             while at[_where(space)] < begins[_where(space)]:
-                await self._page(space, at, begins[_where(space)])
+                await self._page(space, at)
         while not self._pace.paused:
             if items := reader.take():
                 await self._items(items, at)
@@ -261,29 +263,22 @@ class Playback:
 
     async def _catch_up(self, at: dict[Where, Spot]) -> int:
         """A page of each partition; answers how many rows that were."""
-        return sum([await self._page(space, at, None) for space in self.spaces])
+        return sum([await self._page(space, at) for space in self.spaces])
 
-    async def _page(self, space: Space, at: dict[Where, Spot], stop: Spot | None) -> int:
-        """Reads a partition on by a page, but not beyond `stop`; answers how many rows were looked at."""
+    async def _page(self, space: Space, at: dict[Where, Spot]) -> int:
+        """Reads a partition on by a page; answers how many rows were looked at."""
         where, source, wanted = _where(space), self._feed.source, self._asked.wanted
         async with self._feed.catching_up:
             async with space.store.view() as view:
                 await space.check_readable(view)
-                found = await source.fetch(view, at[where], PAGE, wanted)
+                found = await fetch(view, at[where], PAGE, wanted)
                 end = view.mark.position, 0
             events = await decode(source.schemas, where[1], found.rows, wanted)
-            placed = [((event.offset, event.index), event) for event in events]
-            for place in range(0, len(placed), CHUNK):
-                some = [one for one in placed[place : place + CHUNK] if stop is None or one[0] < stop]
-                await self._new([(where, spot, self._feed.encode(event)) for spot, event in some], at)
-        behind = found.next if found.more else max(found.next, end)
-        at[where] = max(at[where], behind if stop is None else min(behind, stop))
+            for place in range(0, len(events), CHUNK):
+                some = events[place : place + CHUNK]
+                await self._new([(where, (event.offset, event.index), self._feed.encode(event)) for event in some], at)
+        at[where] = max(at[where], found.next if found.more else max(found.next, end))
         return found.looked
-
-
-def _stuck(behind: Sequence[Space]) -> NoOwner:
-    named = ", ".join(space.place.space for space in behind[:5])
-    return NoOwner(f"{len(behind)} partitions do not move on, so that nothing becomes final: {named}")
 
 
 def _where(space: Space) -> Where:

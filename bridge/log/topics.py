@@ -103,6 +103,11 @@ class Topics:
         specs = [TopicSpec(name, partitions.get(name, self._settings.partitions), replicas, config) for name in names]
         return [*specs, TopicSpec(self.dead_letters, 1, replicas, {**config, "message.timestamp.type": "CreateTime"})]
 
+    async def copy_spec(self, name: str, partitions: int) -> TopicSpec:
+        """A topic of no category, for what is copied out of them."""
+        replicas = self._settings.replication or min(3, len(await self.brokers()))
+        return TopicSpec(name, partitions, replicas, {"max.message.bytes": CATEGORY_CONFIG["max.message.bytes"]})
+
     async def ensure(self, specs: Sequence[TopicSpec]) -> list[str]:
         """Creates the topics that are missing; answers their names."""
         present = await self.facts([spec.name for spec in specs])

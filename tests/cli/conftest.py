@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from bridge.local import ports
+from bridge.local.addresses import located
 from bridge.settings import Settings
 
 LIGHTHOUSE = Path(sys.executable).with_name("lighthouse")
@@ -40,6 +41,11 @@ class Cli:
             if name.startswith("LIGHTHOUSE_")
         }
         return Settings.model_validate(found)
+
+    @property
+    def kafka(self) -> str:
+        """The bootstrap servers of the Kafka that `up` has started."""
+        return located(self.settings).kafka_bootstrap
 
     def run(self, *arguments: str, stdin: str | None = None, code: int = 0) -> subprocess.CompletedProcess[str]:
         """Runs a verb; fails when its exit code is another."""

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import copy
 import json
+import signal
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from cloudevents.core.bindings.kafka import KafkaMessage, from_kafka
+from cloudevents.core.formats.json import JSONFormat
+from confluent_kafka import Consumer, Message
 
 from bridge.errors import SchemaError
 from bridge.history.reader import At
 from bridge.wiring import open_base, open_platform
 from lighthouse.listing import listing
-from tests.cli.conftest import Cli, Up
+from tests.cli.conftest import LIGHTHOUSE, Cli, Up
 from tests.gitrepos import Made, first_parents, large, ls_tree, make, merges, odd_names, ordinary, renames
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("up"), pytest.mark.timeout(300)]
+
+JSON = JSONFormat()
 
 
 def lines(*appends: dict[str, Any]) -> str:
@@ -79,9 +86,83 @@ def test_bad_lines_are_named_and_the_others_written(cli: Cli) -> None:
     assert any(error.startswith("line 4:") for error in done["errors"])
 
 
+def shown(cli: Cli, *arguments: str) -> list[dict[str, Any]]:
+    """The events that a verb prints as JSON Lines."""
+    return [json.loads(line) for line in cli.run(*arguments, "--json").stdout.splitlines()]
+
+
+def test_replay(cli: Cli) -> None:
+    text = lines(*(opened(f"account/r{n}") for n in range(3)), *(deposited(f"account/r{n}", n + 1) for n in range(3)))
+    cli.run("produce", "--name", "replay", "--actor", "replayed", stdin=text)
+    found = shown(cli, "replay", "--actor", "replayed")
+    assert sorted((one["stream"], one["version"]) for one in found) == [
+        (f"account/r{n}", version) for n in range(3) for version in range(2)
+    ]
+    assert [one["effective_time"] for one in found] == sorted(one["effective_time"] for one in found)
+    assert shown(cli, "replay", "--actor", "replayed", "--speed", "100") == found
+    assert shown(cli, "replay", "--actor", "replayed", "--to", found[3]["effective_time"]) == [
+        one for one in found if one["effective_time"] < found[3]["effective_time"]
+    ]
+    only = ("--stream", "account/r1", "--type", "MoneyDeposited", "--category", "account")
+    (one,) = shown(cli, "replay", *only)
+    assert one["data"] == {"amount": 2}
+    line = cli.run("replay", *only).stdout
+    assert all(part in line for part in (one["effective_time"][:23], "account/r1 1 MoneyDeposited", '{"amount":2}'))
+
+
+def headers_of(record: Message) -> dict[str, bytes]:
+    return {str(name): bytes(value) for name, value in dict(record.headers() or ()).items()}  # type: ignore[arg-type]
+
+
+def test_replay_to_another_topic(cli: Cli) -> None:
+    cli.run("produce", "--name", "copied", "--actor", "copied", stdin=lines(opened("account/c1"), opened("account/c2")))
+    command = ("replay", "--actor", "copied", "--to-topic", "copies", "--json")
+    assert result(cli.run(*command)) == {"written": 2, "known": 0, "held": 0, "reason": ""}
+    cli.run("produce", "--name", "more", "--actor", "copied", stdin=lines(deposited("account/c1", 7)))
+    assert result(cli.run(*command)) == {"written": 1, "known": 2, "held": 0, "reason": ""}
+    assert result(cli.run(*command)) == {"written": 0, "known": 3, "held": 0, "reason": ""}
+    expected = shown(cli, "replay", "--actor", "copied")
+    config = {"bootstrap.servers": cli.kafka, "group.id": "anybody", "auto.offset.reset": "earliest"}
+    with closing(Consumer(config)) as consumer:
+        consumer.subscribe(["copies"])
+        records = [record for _ in range(3) for record in consumer.consume(1, 30.0)]
+    events = [
+        from_kafka(KafkaMessage(headers_of(record), record.key(), record.value() or b""), JSON) for record in records
+    ]
+    assert sorted(str(event.get_id()) for event in events) == sorted(one["id"] for one in expected)
+    by_id = {one["id"]: one for one in expected}
+    for event in events:
+        one = by_id[event.get_id()]
+        assert event.get_data() == one["data"]
+        assert event.get_type() == f"lighthouse.account.{one['type']}"
+        assert (event.get_subject(), event.get_extension("partitionkey")) == (one["stream"], one["stream"])
+        assert event.get_extension("streamversion") == str(one["version"])
+
+
+def test_a_replay_that_follows_goes_on_until_it_is_stopped(cli: Cli) -> None:
+    cli.run("produce", "--name", "f1", "--actor", "followed", stdin=lines(opened("account/f")))
+    command = [str(LIGHTHOUSE), "replay", "--actor", "followed", "--follow", "--json"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=cli.environment, cwd=cli.directory, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["version"] == 0
+        cli.run("produce", "--name", "f2", "--actor", "followed", stdin=lines(deposited("account/f", 5)))
+        assert json.loads(process.stdout.readline())["data"] == {"amount": 5}
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (("replay", "--category", "nowhere"), "there is no category 'nowhere'"),
+        (("replay", "--stream", "nonsense"), "is not category/id"),
+        (("replay", "--to", "9999-01-01"), "more than 60 s ahead"),
+        (("replay", "--follow", "--to", "2020-01-01"), "it has no end"),
+        (("replay", "--to-topic", "lighthouse.account"), "have owners of their own"),
+        (("replay", "--to-topic", "lighthouse.account.events"), "have owners of their own"),
+        (("replay", "--to-topic", "__consumer_offsets"), "have owners of their own"),
+        (("replay", "--to-topic", "a b"), "is no topic's name"),
         (("state", "account/none"), "there is no stream account/none"),
         (("state", "nowhere/x"), "there is no category 'nowhere'"),
         (("state", "account/a b"), "is not category/id"),
@@ -153,3 +234,23 @@ def test_up_says_that_it_runs_already(cli: Cli) -> None:
 def test_the_live_status_and_the_processes(cli: Cli, up: Up) -> None:
     assert cli.url in up.text
     assert httpx.get(f"{cli.url}/health/ready").json()["ready"] is True
+
+
+def test_projections_are_listed_read_and_rebuilt(cli: Cli) -> None:
+    found = {one["name"]: one for one in result(cli.run("projections", "list", "--json"))}
+    assert found.keys() >= {"activity", "streams", "index"}
+    assert all(one["builds"][-1]["state"] == "live" for one in found.values())
+    rows = result(cli.run("projections", "rows", "streams", "--prefix", "account/", "--json"))["rows"]
+    assert rows
+    key, row = rows[0]["key"], rows[0]["row"]
+    assert result(cli.run("projections", "rows", "streams", key, "--json"))["row"] == row
+    before = found["streams"]["generation"]
+    rebuilt = result(cli.run("projections", "rebuild", "streams", "--json"))
+    assert (rebuilt["version"], rebuilt["generation"]) == (1, before + 1)
+    assert result(cli.run("projections", "rows", "streams", key, "--json"))["row"]["head"] >= row["head"]
+    assert result(cli.run("projections", "drop", "streams", f"1.{before}", "--json"))["known"] is False
+    assert result(cli.run("projections", "drop", "streams", f"1.{before}", "--json"))["known"] is True
+    assert "answers queries" in cli.run("projections", "drop", "streams", f"1.{before + 1}", code=1).stderr
+    assert "does not stand still" in cli.run("projections", "skip", "streams", code=1).stderr
+    for verb in (("list",), ("rows", "activity")):
+        assert cli.run("projections", *verb).stdout

@@ -42,13 +42,15 @@ class Draft:
     schema: int = KNOWN
     count: int | None = None
     cut: int = 0
+    actor: str = "ann"
+    correlation: str = ""
     composed: Schema = field(default_factory=lambda: COMPOSED)
 
     def outgoing(self) -> Outgoing:
         """The record as a producer sends it."""
         schema = CategorySchema(self.schema, self.composed)
         events = [(schema.by_type[type_], data) for type_, data in self.events]
-        value = encode(schema, Envelope("ann", self.time), list(events))
+        value = encode(schema, Envelope(self.actor, self.time, self.correlation), list(events))
         count = len(self.events) if self.count is None else self.count
         headers = headers_of(self.id.to_bytes(16, "big"), self.expected, count, REQUEST)
         return Outgoing(PLACE.topic, 0, self.stream.encode(), value[: len(value) - self.cut], headers)
