@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.requests import Request
 
+from bridge.errors import TooLarge
 from bridge.events import StreamId
 from bridge.typed import invalid
 
 T = TypeVar("T")
 
+FORM = 64 * 1024
+"""Bytes of a form."""
+
 
 def asked(request: Request, kind: type[T]) -> T:
     """The query string; a name without a value is as one that is not there. Raises Invalid with the name."""
-    given: dict[str, Any] = {name: value for name, value in request.query_params.items() if value}
+    return _converted(request.query_params.items(), kind)
+
+
+async def sent(request: Request, kind: type[T]) -> T:
+    """The query string and the fields of a form. Raises Invalid, TooLarge."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > FORM:
+            raise TooLarge(f"a form of a page has at most {FORM} bytes")
+    fields = parse_qsl(body.decode("utf-8", "replace"), max_num_fields=100)
+    return _converted([*request.query_params.items(), *fields], kind)
+
+
+def _converted(given: Iterable[tuple[str, str]], kind: type[T]) -> T:
+    told: dict[str, Any] = {name: value for name, value in given if value}
     try:
-        return msgspec.convert(given, kind, strict=False)
+        return msgspec.convert(told, kind, strict=False)
     except msgspec.ValidationError as error:
         raise invalid(error, "") from error
 

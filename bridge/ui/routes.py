@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from bridge.ui import events, stream, streams, system
+from bridge.ui import events, projections, stream, streams, system
 from bridge.ui.faults import Faults
 from bridge.ui.render import THEME, THEMES, Renderer
 from bridge.ui.static_files import Files
@@ -33,12 +33,15 @@ def routes() -> Sequence[BaseRoute]:
         Route("/streams", streams.streams),
         Route(f"/streams/{IN_STREAM}", stream.stream),
         Route("/events", events.events),
+        Route("/projections", projections.projections),
         Route("/system", system.system),
         Route(f"/ui/step/{IN_STREAM}", stream.step),
         Route(f"/ui/marks/{IN_STREAM}", stream.marks),
         Route(f"/ui/branch/{IN_STREAM}", stream.branch),
         Route(f"/ui/outline/{IN_STREAM}", stream.outline),
         Route(f"/ui/go/{IN_STREAM}", stream.go),
+        Route("/ui/course", projections.course),
+        Route("/ui/projections/{name}/{action}", projections.decide, methods=["POST"]),
         Route("/ui/theme", theme, methods=["POST"]),
         Mount("/static", Files()),
     ]

@@ -6,11 +6,15 @@ and its console must hold no error: that is asserted for every test, whatever it
 
 from __future__ import annotations
 
-import asyncio
 import base64
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,11 +23,16 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from bridge.settings import Settings
-from tests.servers import PATIENCE, prepare, ready, running, servers, until, url
+from tests.servers import PATIENCE, environment, ready, running, servers, until, url
+
+ROOT = Path(__file__).parents[2]
+PREPARE = "import asyncio, tests.servers as s; asyncio.run(s.prepare(s.Settings()))"
+"""`topics create` and `schemas push` in one process, which finds the applications that are installed now."""
 
 CHROMIUM = shutil.which("chromium")
 ACCOUNT = "account/ada"
 PROJECT = "project/apollo"
+TICKET = "ticket/leak"
 DEPOSITS = 299
 PLAYWRIGHT_PATIENCE = 10_000
 """Milliseconds that a page may take for what a test waits for."""
@@ -41,13 +50,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """The settings of an API that is ready and has streams; a processor, Kafka and a registry stand behind it."""
-    with servers(tmp_path_factory.mktemp("pages")) as settings:
-        asyncio.run(prepare(settings))
+    home = tmp_path_factory.mktemp("pages")
+    with installed(home / "site"), servers(home) as settings:
+        subprocess.run([sys.executable, "-c", PREPARE], env=environment(settings), check=True, timeout=PATIENCE)
         with running(settings, "streams", "--role", "processor"), running(settings, "bridge.api"):
             until(lambda: ready(settings), f"the API is ready; its log lies in {settings.root}")
             with httpx.Client(base_url=url(settings), trust_env=False, timeout=PATIENCE) as client:
                 fill(client)
             yield settings
+
+
+@contextmanager
+def installed(site: Path) -> Iterator[None]:
+    """Makes `tests.pages.tickets` an application that every process started from here on finds, as pip would."""
+    info = site / "tickets-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tickets\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[lighthouse.applications]\ntickets = tests.pages.tickets:application\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join((str(site), str(ROOT))))
+        yield
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -58,11 +80,13 @@ async def api(served: Settings) -> AsyncIterator[httpx.AsyncClient]:
 
 
 def fill(api: httpx.Client) -> None:
-    """The streams that the tests look at: an account with 300 events, and a project with a few files."""
+    """The streams that the tests look at: an account with 300 events, a project with a few files, a ticket."""
     deposits = [{"type": "MoneyDeposited", "data": {"amount": 100 + number}} for number in range(DEPOSITS)]
     appended(api, ACCOUNT, 0, {"type": "AccountOpened", "data": {"owner": "Ada"}})
     for start in range(0, DEPOSITS, 23):
         appended(api, ACCOUNT, start + 1, *deposits[start : start + 23])
+    ticket(api, "Open", title="Leak in tank 2")
+    ticket(api, "LogTime", minutes=90)
     command(api, "CreateFile", path="README.md", content=b"# Apollo\n\none\ntwo\nthree\n")
     command(api, "CreateFile", path="src/engine/burn.py", content=b"def burn() -> None:\n    pass\n")
     command(api, "ModifyFile", path="README.md", content=b"# Apollo\n\none\n2\nthree\nfour\n")
@@ -74,6 +98,11 @@ def appended(api: httpx.Client, stream: str, expected: int, *events: Any) -> Non
     body = {"expected_version": expected, "events": list(events)}
     headers = {"Lighthouse-Actor": "ada@bank", "Lighthouse-Correlation-Id": f"order-{expected}"}
     answer = api.post(f"/v1/streams/{stream}/events", json=body, headers=headers)
+    assert answer.status_code == 201, answer.text
+
+
+def ticket(api: httpx.Client, name: str, stream: str = TICKET, **body: Any) -> None:
+    answer = api.post(f"/v1/commands/{stream}/{name}", json=body)
     assert answer.status_code == 201, answer.text
 
 

@@ -18,6 +18,7 @@ ADDRESSES = {
     "stream": f"/streams/{ACCOUNT}?version=57&a=3&b=90",
     "project": f"/streams/{PROJECT}?version=2",
     "events": "/events",
+    "projections": "/projections",
     "system": "/system",
     "fault": "/streams/project/nobody",
 }
@@ -31,6 +32,8 @@ async def visited(page: Page, seen: Seen, name: str) -> None:
     await page.goto(ADDRESSES[name])
     if name in ("stream", "project"):
         await expect(page.locator("#time.ready")).to_be_visible()
+    if name == "projections":
+        await expect(page.locator("[data-plot] canvas").first).to_be_visible()
 
 
 @pytest.mark.parametrize("name", ADDRESSES)

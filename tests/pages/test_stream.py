@@ -8,7 +8,8 @@ import httpx
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from tests.pages.conftest import ACCOUNT, DEPOSITS, PROJECT
+from tests.pages.conftest import ACCOUNT, DEPOSITS, PROJECT, TICKET
+from tests.pages.tickets import UGLY
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240)]
 
@@ -246,3 +247,21 @@ async def test_marks_on_a_project_list_the_files_that_changed(page: Page) -> Non
     assert sorted(await marked.all_inner_texts()) == ["README.md", "ignite.py"]
     await page.locator("#marks .files").get_by_role("link", name="README.md").click()
     await expect(page.locator("#marks .code tr.added")).to_have_count(2)
+
+
+# other applications' views
+
+
+async def test_a_view_may_draw_a_table(page: Page) -> None:
+    await opened(page, f"/streams/{TICKET}?version=1")
+    rows = page.locator("#step .shape tbody tr")
+    assert [await row.get_attribute("class") for row in await rows.all()] == ["same", "changed"]
+    await expect(rows.last).to_contain_text("1.50 h")
+
+
+async def test_a_view_that_fails_leaves_the_plain_state(page: Page, api: httpx.AsyncClient) -> None:
+    answer = await api.post("/v1/commands/ticket/odd/Open", json={"title": UGLY})
+    assert answer.status_code == 201, answer.text
+    await opened(page, "/streams/ticket/odd")
+    await expect(page.locator("#step .state .notice")).to_contain_text("nobody draws that")
+    assert (await shown(page, 0))["title"] == f'"{UGLY}"'

@@ -8,12 +8,19 @@ let socket = null, cursor = "", wait = FIRST_WAIT, again = 0, silent = 0, count 
 
 const filters = () => Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, value.trim()]).filter(([, value]) => value));
 
+function asked() {
+  // A time is typed in UTC; with a cursor the feed goes on where it was, and begins nowhere else.
+  const { from, speed, ...found } = filters();
+  if (!from) return { ...found, ...(cursor ? { cursor } : {}) };
+  return { ...found, speed, ...(cursor ? { cursor } : { from: `${from}${from.length === 16 ? ":00" : ""}Z` }) };
+}
+
 function connect() {
   clearTimeout(again);
-  const query = new URLSearchParams({ ...filters(), ...(cursor ? { cursor } : {}) });
+  const query = new URLSearchParams(asked());
   const here = socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/v1/live?${query}`);
   tell("wait", "connecting");
-  here.onopen = () => { wait = FIRST_WAIT; tell(paused ? "held" : "on"); if (paused) send({ do: "pause" }); alive(); };
+  here.onopen = () => { tell(paused ? "held" : "on"); if (paused) send({ do: "pause" }); alive(); };
   here.onmessage = message => { if (here === socket) { alive(); heard(JSON.parse(message.data)); } };
   here.onclose = () => { if (here === socket) retry(); };
 }
@@ -46,16 +53,17 @@ const send = what => socket?.readyState === WebSocket.OPEN && socket.send(JSON.s
 
 const HEARD = {
   event: message => {
+    wait = FIRST_WAIT;
     cursor = message.cursor;
     waiting.push(message.event);
     if (waiting.length === 1) requestAnimationFrame(show);
     if (waiting.length > ROWS) waiting.shift();
   },
-  heartbeat: message => { if (message.cursor) cursor = message.cursor; },
+  heartbeat: message => { wait = FIRST_WAIT; if (message.cursor) cursor = message.cursor; },
   paused: () => tell("held"),
   resumed: () => tell("on"),
   slow: message => notice(message.detail || "This page was too slow for the feed, and was disconnected."),
-  problem: message => notice(message.detail || message.title),
+  problem: message => { if (message.cursor) cursor = message.cursor; notice(message.detail || message.title); },
 };
 
 const heard = message => HEARD[message.kind]?.(message);
@@ -74,7 +82,7 @@ function row(event) {
   const time = find("time"), link = document.createElement("a");
   time.dateTime = event.effective_time;
   time.textContent = event.effective_time.slice(11, 23);
-  find(".type").textContent = event.type;
+  find(".type").textContent = event.type ?? "cannot be read";
   link.textContent = `${event.stream} @${event.version.toLocaleString("en")}`;
   link.href = `/streams/${event.stream.split("/").map(encodeURIComponent).join("/")}?version=${event.version}`;
   find(".where").append(link);
@@ -85,10 +93,10 @@ function row(event) {
 
 function open(item, event) {
   const { data, type, stream, metadata, ...facts } = event;
-  item.querySelector("pre").textContent = JSON.stringify(data, null, 2);
+  item.querySelector("pre").textContent = event.error ?? JSON.stringify(data, null, 2);
   item.querySelector("dl").append(...Object.entries({ ...facts, ...metadata }).flatMap(([name, value]) => {
     const [term, about] = [document.createElement("dt"), document.createElement("dd")];
-    [term.textContent, about.textContent] = [name.replaceAll("_", " "), value === "" ? "–" : String(value)];
+    [term.textContent, about.textContent] = [name.replaceAll("_", " "), value === "" || value === null ? "–" : String(value)];
     return [term, about];
   }));
 }
