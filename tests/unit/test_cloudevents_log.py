@@ -27,7 +27,7 @@ DATA: list[dict[str, Any]] = [
 
 def event(data: dict[str, Any], correlation: str = "", actor: str = "ann") -> RecordedEvent:
     envelope = Envelope(actor, TIME, correlation)
-    return RecordedEvent("account/a/b", 3, "Deposited", data, envelope, bytes(16), 2, 1, 40, TIME + 5, TIME)
+    return RecordedEvent("account/a/b", 3, "Deposited", data, envelope, bytes(16), 2, 1, 40, TIME + 5, TIME, 1)
 
 
 def received(sent: Outgoing) -> Any:
