@@ -26,23 +26,18 @@ from bridge.log.json_values import instant
 from bridge.settings import Settings
 from bridge.wiring import Platform
 
-NAMES = {
-    "category": "categories",
-    "stream": "streams",
-    "type": "types",
-    "actor": "actors",
-    "correlation_id": "correlations",
-}
-"""The filters, as the API names them."""
-
-FILTERS = f"Only events with any of these values, of each name that is given: {', '.join(NAMES)}."
-
 Report = Callable[[int, int], None]
 """Told how many events have come, and the effective time of the last one."""
 
 
 def replay(
-    filters: Annotated[list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help=FILTERS)] = None,
+    category: Annotated[list[str] | None, typer.Option(help="Events of this category; may be repeated.")] = None,
+    stream: Annotated[list[str] | None, typer.Option(help="Events of this stream; may be repeated.")] = None,
+    type_: Annotated[list[str] | None, typer.Option("--type", help="Events of this type; may be repeated.")] = None,
+    actor: Annotated[list[str] | None, typer.Option(help="Events that this one wrote; may be repeated.")] = None,
+    correlation: Annotated[
+        list[str] | None, typer.Option("--correlation-id", help="Events that belong to this; may be repeated.")
+    ] = None,
     start: Annotated[str, typer.Option("--from", help="From this date or time on, as the log has it.")] = "",
     stop: Annotated[str, typer.Option("--to", help="Until this date or time; now if not given.")] = "",
     speed: Annotated[float, typer.Option(min=0, help="Times as fast as it happened; 0: as fast as possible.")] = 0.0,
@@ -56,7 +51,7 @@ def replay(
     With --to-topic they are written to another topic, one record an event; what the topic has already is left out, so
     that a second run adds nothing.
     """
-    wanted = _filter(filters or ())
+    wanted = _filter(category, stream, type_, actor, correlation)
     since, until = (times.parse(text, name) if text else None for text, name in ((start, "from"), (stop, "to")))
     if follow and (until is not None or to_topic):
         raise Invalid("follow", "it has no end: give neither --to nor --to-topic with it")
@@ -66,15 +61,9 @@ def replay(
     _show(Asked(wanted, None, until, follow, speed, gap), since, json)
 
 
-def _filter(told: Sequence[str]) -> Filter:
-    """The filter that `NAME=VALUE` arguments make. Raises Invalid."""
-    values: dict[str, set[str]] = {name: set() for name in NAMES}
-    for one in told:
-        name, equals, value = one.partition("=")
-        if not equals or name not in NAMES:
-            raise Invalid("filter", f"{one[:80]!r} is not NAME=VALUE with one of {', '.join(NAMES)}")
-        values[name].add(str(StreamId.parse(value)) if name == "stream" else value)
-    return Filter(**{NAMES[name]: frozenset(some) for name, some in values.items()})
+def _filter(*values: Sequence[str] | None) -> Filter:
+    categories, streams, types, actors, correlations = (frozenset(some or ()) for some in values)
+    return Filter(categories, frozenset(str(StreamId.parse(one)) for one in streams), types, actors, correlations)
 
 
 def _show(asked: Asked, since: int | None, json: bool) -> None:

@@ -94,15 +94,15 @@ def shown(cli: Cli, *arguments: str) -> list[dict[str, Any]]:
 def test_replay(cli: Cli) -> None:
     text = lines(*(opened(f"account/r{n}") for n in range(3)), *(deposited(f"account/r{n}", n + 1) for n in range(3)))
     cli.run("produce", "--name", "replay", "--actor", "replayed", stdin=text)
-    found = shown(cli, "replay", "actor=replayed")
+    found = shown(cli, "replay", "--actor", "replayed")
     assert sorted((one["stream"], one["version"]) for one in found) == [
         (f"account/r{n}", version) for n in range(3) for version in range(2)
     ]
     assert [one["effective_time"] for one in found] == sorted(one["effective_time"] for one in found)
-    assert shown(cli, "replay", "actor=replayed", "--speed", "100", "--to", found[3]["effective_time"]) == [
+    assert shown(cli, "replay", "--actor", "replayed", "--speed", "100", "--to", found[3]["effective_time"]) == [
         one for one in found if one["effective_time"] < found[3]["effective_time"]
     ]
-    only = ("stream=account/r1", "type=MoneyDeposited", "category=account", "category=project")
+    only = ("--stream", "account/r1", "--type", "MoneyDeposited", "--category", "account", "--category", "project")
     (one,) = shown(cli, "replay", *only)
     assert one["data"] == {"amount": 2}
     line = cli.run("replay", *only).stdout
@@ -115,11 +115,11 @@ def headers_of(record: Message) -> dict[str, bytes]:
 
 def test_replay_to_another_topic(cli: Cli) -> None:
     cli.run("produce", "--name", "copied", "--actor", "copied", stdin=lines(opened("account/c1"), opened("account/c2")))
-    command = ("replay", "actor=copied", "--to-topic", "copies", "--json")
+    command = ("replay", "--actor", "copied", "--to-topic", "copies", "--json")
     assert result(cli.run(*command)) == {"written": 2, "known": 0, "held": 0, "reason": ""}
     cli.run("produce", "--name", "more", "--actor", "copied", stdin=lines(deposited("account/c1", 7)))
     assert result(cli.run(*command)) == {"written": 1, "known": 2, "held": 0, "reason": ""}
-    expected = shown(cli, "replay", "actor=copied")
+    expected = shown(cli, "replay", "--actor", "copied")
     config = {"bootstrap.servers": cli.kafka, "group.id": "anybody", "auto.offset.reset": "earliest"}
     with closing(Consumer(config)) as consumer:
         consumer.subscribe(["copies"])
@@ -139,7 +139,7 @@ def test_replay_to_another_topic(cli: Cli) -> None:
 
 def test_a_replay_that_follows_goes_on_until_it_is_stopped(cli: Cli) -> None:
     cli.run("produce", "--name", "f1", "--actor", "followed", stdin=lines(opened("account/f")))
-    command = [str(LIGHTHOUSE), "replay", "actor=followed", "--follow", "--json"]
+    command = [str(LIGHTHOUSE), "replay", "--actor", "followed", "--follow", "--json"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, env=cli.environment, cwd=cli.directory, stdout=pipe, text=True) as process:
         assert process.stdout is not None
@@ -153,7 +153,7 @@ def test_a_replay_that_follows_goes_on_until_it_is_stopped(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("replay", "category=nowhere"), "there is no category 'nowhere'"),
+        (("replay", "--category", "nowhere"), "there is no category 'nowhere'"),
         (("replay", "--to-topic", "lighthouse.account"), "have owners of their own"),
         (("state", "account/none"), "there is no stream account/none"),
         (("state", "nowhere/x"), "there is no category 'nowhere'"),
