@@ -11,6 +11,7 @@ from benchmarks.failover import failover
 from benchmarks.figure import Measured, Target
 from benchmarks.memory import memory
 from benchmarks.over_http import http_append, http_append_batch
+from benchmarks.page import page
 from benchmarks.process import process, project
 from benchmarks.replay import replay_sse
 from benchmarks.servers import Servers
@@ -104,6 +105,13 @@ ROWS = {
         (at_least(25_000), below(100, "first_ms")),
         "a scan of the same partitions that decodes each event and does nothing with it",
         replay_sse,
+    ),
+    "page": Row(
+        "page of a stream of 10,000 events in Chromium, first useful picture; slider moved until the state is shown",
+        "ms",
+        (below(1_000), below(100, "p95_ms")),
+        "a page of the same frame with nothing in it, first paint",
+        page,
     ),
     "failover": Row(
         "kill -9 of one of two processors until an append to each partition has succeeded",

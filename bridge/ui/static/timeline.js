@@ -518,5 +518,5 @@ new ResizeObserver(draw).observe(lanes);
 document.fonts.ready.then(draw);
 setAxis(["version", "effective", "event"].includes(view.axis) ? view.axis : "version");
 root.classList.add("ready");
-performance.mark("timeline");
+requestAnimationFrame(() => performance.mark("timeline"));
 setInterval(look, LOOK);
