@@ -19,12 +19,12 @@ EACH = 300
 
 async def process(servers: Servers) -> Measured:
     """Admission, history and state of single-event appends; each run begins with empty stores."""
-    return await _measured(Scene(servers.settings("process", built_in=False)))
+    return await _measured(Scene(servers.settings("process", projections="none")))
 
 
 async def project(servers: Servers) -> Measured:
     """The same with the built-in projections."""
-    return await _measured(Scene(servers.settings("project")))
+    return await _measured(Scene(servers.settings("project", projections="built-in")))
 
 
 async def _measured(scene: Scene) -> Measured:

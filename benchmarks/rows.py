@@ -13,9 +13,11 @@ from benchmarks.memory import memory
 from benchmarks.over_http import http_append, http_append_batch
 from benchmarks.page import page
 from benchmarks.process import process, project
+from benchmarks.rebuild import rebuild
 from benchmarks.replay import replay_sse
 from benchmarks.servers import Servers
 from benchmarks.up_warm import up_warm
+from benchmarks.warm import row_as_of, row_http, visible
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,34 @@ ROWS = {
         (at_least(25_000), below(100, "first_ms")),
         "a scan of the same partitions that decodes each event and does nothing with it",
         replay_sse,
+    ),
+    "visible": Row(
+        "from the broker's acknowledgement to the row readable in another process, at 1,000 events/s, p50",
+        "ms",
+        (below(5), below(25, "p99_ms")),
+        "the same wait for the history alone, p50",
+        visible,
+    ),
+    "row_http": Row(
+        "a projection's row over HTTP, warm, 16 connections",
+        "rows/s",
+        (at_least(3_000), below(10, "p99_ms")),
+        "an empty FastAPI route with the same client and requests",
+        row_http,
+    ),
+    "row_as_of": Row(
+        "a row at a random time, in a versioned projection of 1,000,000 events, in process, p99",
+        "ms",
+        (below(1),),
+        "rows as they are now, p99",
+        row_as_of,
+    ),
+    "rebuild": Row(
+        "rebuild of one projection over 1,000,000 events: alone, and beside 1,000 appends/s",
+        "events/s",
+        (at_least(50_000), at_least(20_000, "beside_events_s"), below(60, "append_p99_ms")),
+        "the same processor when it first applied them, with every built-in projection",
+        rebuild,
     ),
     "page": Row(
         "page of a stream of 10,000 events in Chromium, first useful picture; slider moved until the state is shown",

@@ -9,7 +9,7 @@ A package names its application in its entry points, and every process of the pl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -95,11 +95,6 @@ class Catalog:
     def reading(self, category: str) -> list[Projection[Any]]:
         """The projections that read a category, in all their versions."""
         return [projection for projection in self.projections if projection.reads(category)]
-
-    def without(self, projections: Iterable[Projection[Any]]) -> Catalog:
-        """The same without some projections."""
-        gone = tuple(projections)
-        return replace(self, projections=tuple(one for one in self.projections if one not in gone))
 
     def versions(self, name: str) -> dict[int, Projection[Any]]:
         """The versions of a projection; raises NotFound."""

@@ -55,7 +55,9 @@ class Settings(BaseSettings):
     batch_records: int = Field(1000, ge=1, le=10000, description="Records that a processor takes in one batch.")
     state_cache: int = Field(10000, ge=0, description="Folded states that a process keeps in memory, by number.")
     state_cache_mb: int = Field(64, ge=0, description="The same cache by encoded size in MiB.")
-    built_in: bool = Field(True, description="Keep the platform's own projections: activity, streams, index.")
+    projections: str = Field(
+        "all", pattern="all|built-in|applications|none", description="Projections that are kept: all, or only some."
+    )
     row_cache: int = Field(20000, ge=0, description="Rows of projections that a processor keeps in memory, by number.")
     row_cache_mb: int = Field(64, ge=0, description="The same cache by encoded size in MiB.")
     unpark_every: Seconds = Field(10.0, description="Seconds between attempts to unpark a stream (P4).")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bridge.application import Catalog, registered
 from bridge.builtin import BUILT_IN, INDEX
@@ -85,15 +85,24 @@ class Platform:
 async def open_base(settings: Settings, registry_timeout: float | None = None) -> AsyncIterator[Base]:
     """Clients for Kafka and the registry; nothing is connected yet."""
     settings = located(settings)
-    catalog = registered()
-    if not settings.built_in:
-        catalog = catalog.without(BUILT_IN)
+    catalog = _with_projections(registered(), settings.projections)
     registry = Registry(settings.registry_url, registry_timeout or settings.registry_timeout)
     schemas = Schemas(registry, catalog.schemas, settings.topic_prefix, catalog.upcasts)
     try:
         yield Base(settings, catalog, Topics(settings), registry, schemas)
     finally:
         await registry.close()
+
+
+def _with_projections(catalog: Catalog, which: str) -> Catalog:
+    """The catalog with the projections that a setting names."""
+    kept = {
+        "all": catalog.projections,
+        "built-in": BUILT_IN,
+        "applications": tuple(one for one in catalog.projections if one not in BUILT_IN),
+        "none": (),
+    }
+    return replace(catalog, projections=kept[which])
 
 
 @asynccontextmanager

@@ -33,11 +33,14 @@ HELD = 0.5
 SLICE = 200
 """Events of the history that builds are fed with in one commit (B2)."""
 
-BETWEEN = 0.004
-"""Seconds of slices between two batches while events come in, so that no append waits much longer for its verdict."""
+BETWEEN = (0.004, 0.02)
+"""Seconds of slices between two batches, at least and at most: as long as the batches took, while events come in."""
 
 ALONE = 0.05
 """The same while none come in."""
+
+SHARE = 0.2
+"""The part of the batches' time that slices take while the batches are full: appends are not slowed by more."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +90,14 @@ class Processor:
     async def _round(self, source: Source) -> None:
         wait = 0.0 if self._has_builds() else POLL
         batches = await asyncio.to_thread(source.poll, self._parts.settings.batch_records, wait)
+        began = time.monotonic()
         if batches:
-            self._fed = time.monotonic()
+            self._fed = began
             self._parts.step("P2")
         await self._apply(batches)
         await self._lost(source)
         await self._ended(source)
-        await self._build()
+        await self._build(time.monotonic() - began, sum(map(len, batches.values())))
         await self._upkeep(source)
 
     # P1, in the polling thread: the group waits for the answer.
@@ -222,14 +226,22 @@ class Processor:
         self._building.extend(part for part in mine if part not in self._building)
         return bool(self._building)
 
-    async def _build(self) -> None:
-        """Feeds builds for a few milliseconds, the partitions one after the other."""
+    async def _build(self, took: float, records: int) -> None:
+        """Feeds builds for a few milliseconds, the partitions one after the other.
+
+        The batches of this round had so many records, and took so many seconds.
+        """
         now = time.monotonic()
-        until = now + (BETWEEN if now - self._fed < 1.0 else ALONE)
+        until = now + (ALONE if now - self._fed >= 1.0 else self._between(took, records))
         while self._building and time.monotonic() < until:
             part = self._building.popleft()
             if part in self.owners:
                 await self._build_one(part, self.owners[part])
+
+    def _between(self, took: float, records: int) -> float:
+        if records >= self._parts.settings.batch_records:
+            return took * SHARE
+        return min(max(took, BETWEEN[0]), BETWEEN[1])
 
     async def _build_one(self, part: Partition, owner: Owner) -> None:
         try:

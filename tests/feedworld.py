@@ -69,7 +69,8 @@ class FeedWorld:
     def another_feed(self) -> Feed:
         """The feed of one more process."""
         edges = Edges(encode_found, Ticker(self.producer, self.loop.time), lambda: self.now)
-        return Feed(Source(self.schemas), self.spaces, self.cursors, edges, self.rules)
+        schemas = schemas_of(self.registry, "account", account.SCHEMAS / "account")
+        return Feed(Source(schemas), self.spaces, self.cursors, edges, self.rules)
 
     def _owner(self, where: Where) -> Owner:
         place = Place(topic_of("lighthouse", where[0]), where[0], where[1], COUNTS[where[0]])

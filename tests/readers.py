@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import httpx
 import msgspec
 from wsproto import ConnectionType, WSConnection
-from wsproto.events import AcceptConnection, CloseConnection, Ping, Request, TextMessage
+from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Ping, Request, TextMessage
 
 from bridge.settings import Settings
 
@@ -125,9 +125,12 @@ class Socket:
                 return found, closed.args[0]
 
     async def say(self, message: Any) -> None:
-        """Sends a message, a text as it is."""
-        text = message if isinstance(message, str) else json.dumps(message)
-        self._writer.write(self._connection.send(TextMessage(text)))
+        """Sends a message, texts and bytes as they are."""
+        if isinstance(message, bytes):
+            self._writer.write(self._connection.send(BytesMessage(message)))
+        else:
+            text = message if isinstance(message, str) else json.dumps(message)
+            self._writer.write(self._connection.send(TextMessage(text)))
         await self._writer.drain()
 
     def leave(self) -> None:

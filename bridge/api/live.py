@@ -97,11 +97,9 @@ class _Reader:
         await self._socket.close(code)
 
     async def _listen(self, playback: Playback) -> None:
-        while True:
+        while (message := await self._socket.receive())["type"] != "websocket.disconnect":
             try:
-                self._do(playback, await self._socket.receive_text())
-            except WebSocketDisconnect:
-                return
+                self._do(playback, message.get("text") or "")
             except Invalid as error:
                 await self._say(_text("problem", told(self._socket.url.path, error)))
 

@@ -59,8 +59,9 @@ async def copy(
     Raises NotFound, Unavailable, Unknown, and LighthouseError where the topic holds too much to be compared.
     """
     merge = platform.feed.merge(platform.feed.spaces(wanted), wanted)
-    await platform.base.topics.ensure([await platform.base.topics.copy_spec(topic, platform.base.settings.partitions)])
-    writer = _Writer(platform, topic, await _known(platform, topic))
+    spec = await platform.base.topics.copy_spec(topic, platform.base.settings.partitions)
+    new = await platform.base.topics.ensure([spec])
+    writer = _Writer(platform, topic, set() if new else await _known(platform, topic))
     await merge.seek(start)
     end = await platform.feed.present(merge) if until is None else until
     async for batch in platform.feed.batches(merge, end):

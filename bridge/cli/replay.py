@@ -35,7 +35,9 @@ def replay(
     stream: Annotated[list[str] | None, typer.Option(help="Events of this stream; may be repeated.")] = None,
     type_: Annotated[list[str] | None, typer.Option("--type", help="Events of this type; may be repeated.")] = None,
     actor: Annotated[list[str] | None, typer.Option(help="Events that this one wrote; may be repeated.")] = None,
-    correlation: Annotated[list[str] | None, typer.Option(help="Events that belong to this; may be repeated.")] = None,
+    correlation: Annotated[
+        list[str] | None, typer.Option("--correlation-id", help="Events that belong to this; may be repeated.")
+    ] = None,
     start: Annotated[str, typer.Option("--from", help="From this date or time on, as the log has it.")] = "",
     stop: Annotated[str, typer.Option("--to", help="Until this date or time; now if not given.")] = "",
     speed: Annotated[float, typer.Option(min=0, help="Times as fast as it happened; 0: as fast as possible.")] = 0.0,

@@ -62,27 +62,34 @@ class Reader:
         self._room = room
         self._items: deque[Item] = deque()
         self._bytes = 0
-        self._missed = False
+        self._missed: LighthouseError | None = None
         self._woken = woken
 
     def put(self, item: Item) -> None:
         """Adds what is new; nothing more once the room is full, which `take` tells."""
-        if self._missed or len(self._items) >= self._room.items or self._bytes + len(item.text) > self._room.bytes:
-            self._missed = True
-        else:
-            self._items.append(item)
-            self._bytes += len(item.text)
+        if self._missed is not None:
+            return
+        if len(self._items) >= self._room.items or self._bytes + len(item.text) > self._room.bytes:
+            self.fail(TooSlow(f"the reader left {len(self._items)} events with {self._bytes} bytes unread"))
+            return
+        self._items.append(item)
+        self._bytes += len(item.text)
+        self._woken.set()
+
+    def fail(self, why: LighthouseError) -> None:
+        """Adds nothing more; `take` says why once everything before was taken."""
+        self._missed = self._missed or why
         self._woken.set()
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to take or to be told."""
-        return not self._items and not self._missed
+        return not self._items and self._missed is None
 
     def take(self) -> list[Item]:
         """What has come since. Raises TooSlow, after what had room was taken, where something had not."""
-        if not self._items and self._missed:
-            raise TooSlow(f"the reader left {self._room.items} events or {self._room.bytes} bytes unread")
+        if not self._items and self._missed is not None:
+            raise self._missed
         items, self._items, self._bytes = list(self._items), deque(), 0
         return items
 
@@ -116,6 +123,12 @@ class _Watched:
     @property
     def where(self) -> Where:
         return self.space.place.category, self.space.place.partition
+
+    def fail(self, why: LighthouseError) -> None:
+        """Tells every reader that nothing more comes."""
+        for readers in self.readers.values():
+            for reader in readers:
+                reader.fail(why)
 
     def publish(self, event: Found, encode: Encode) -> None:
         """Gives an event to whoever wants it."""
@@ -182,9 +195,15 @@ class Live:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
-        while self._watched:
-            await self.look()
-            await asyncio.sleep(LOOK)
+        try:
+            while self._watched:
+                await self.look()
+                await asyncio.sleep(LOOK)
+        except Exception as error:  # a bug of ours: readers must not wait for what never comes
+            log.error("live readers cannot go on", exc_info=error)
+            for watched in self._watched.values():
+                watched.fail(LighthouseError(f"live events cannot be read: {error!r}"))
+            self._watched.clear()
 
     async def look(self) -> None:
         """One look at each partition; one that cannot be read is held, and the others go on."""

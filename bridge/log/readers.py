@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
@@ -75,7 +75,7 @@ class Reader:
             raise Unavailable(f"Kafka sent nothing of {where.topic}-{where.partition} for {self._timeout} s")
         return list(map(_record, page))
 
-    async def follow(self, topic: str, partition: int, start: int) -> AsyncIterator[tuple[list[Record], int]]:
+    async def follow(self, topic: str, partition: int, start: int) -> AsyncGenerator[tuple[list[Record], int], None]:
         """The records of one partition from an offset on, for ever: whatever came, and the offset behind it.
 
         Raises Unavailable when Kafka does not answer; an empty list says that there was nothing for a second.

@@ -6,6 +6,7 @@ The topic has one partition and a record a decision, so each process reads it wh
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 
 import structlog
 
@@ -99,12 +100,13 @@ class Follower:
 
     async def _follow(self) -> None:
         start = self._admitted.position
-        async for records, behind in self._reader.follow(self._place.topic, self._place.partition, start):
-            for record in records:
-                await self._admitted.take(record, self._schemas)
-            self._admitted.position = behind
-            async with self._moved:
-                self._moved.notify_all()
+        async with aclosing(self._reader.follow(self._place.topic, self._place.partition, start)) as found:
+            async for records, behind in found:
+                for record in records:
+                    await self._admitted.take(record, self._schemas)
+                self._admitted.position = behind
+                async with self._moved:
+                    self._moved.notify_all()
 
     async def close(self) -> None:
         """Ends the reading."""

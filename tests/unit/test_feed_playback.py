@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bridge.errors import Invalid, NoOwner, NotFound, NotReached, TooSlow, Unavailable
+from bridge.errors import Invalid, LighthouseError, NoOwner, NotFound, NotReached, TooSlow, Unavailable
 from bridge.feed.cursor import Point
 from bridge.feed.feed import FeedPage
 from bridge.feed.filters import EVERYTHING, Filter
@@ -273,6 +273,61 @@ def test_a_partition_that_is_being_rebuilt_is_waited_for(world: FeedWorld) -> No
     world.pass_by(0.1)
     assert len(reader.ids) == 1, "the other partitions go on"
     reader.leave()
+
+
+def test_live_events_whose_schema_cannot_be_asked_for_now_are_waited_for(
+    world: FeedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.log.schemas.AWAY", 0.0)
+    reader = world.reader(Asked(EVERYTHING, None, follow=True))
+    world.pass_by(0.1)
+    world.append(A)
+    world.apply_all()
+    world.registry.away = True
+    world.pass_by(1.0)
+    assert reader.ids == []
+    assert not reader.task.done()
+    world.registry.away = False
+    world.pass_by(1.0)
+    assert reader.ids == ids(world.order(A))
+    reader.leave()
+
+
+def test_a_replay_that_cannot_ask_for_a_schema_says_so(world: FeedWorld) -> None:
+    seconds_apart(world, 1)
+    world.registry.away = True
+    reader = replay(world)
+    world.loop.settle()
+    with pytest.raises(Unavailable, match="away"):
+        reader.task.result()
+
+
+def test_readers_learn_that_live_events_cannot_be_read_any_more(
+    world: FeedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = world.reader(Asked(EVERYTHING, None, follow=True))
+    world.pass_by(0.1)
+    monkeypatch.setattr(world.feed.live, "_encode", None)
+    world.append(A)
+    world.pass_by(0.1)
+    with pytest.raises(LighthouseError, match="live events cannot be read"):
+        reader.task.result()
+    monkeypatch.undo()
+    another = world.reader(Asked(EVERYTHING, None, follow=True))
+    world.pass_by(0.1)
+    world.append(A)
+    world.pass_by(0.1)
+    assert len(another.ids) == 1
+    another.leave()
+
+
+def test_a_partition_that_is_being_rebuilt_has_no_pages(world: FeedWorld) -> None:
+    world.append(A)
+    world.settle()
+    store = world.stores.open("lighthouse.account-0")
+    world.run(store.wipe(store.state.mark))
+    with pytest.raises(NoOwner, match="no history yet"):
+        page(world)
 
 
 def test_a_place_of_live_events_that_the_history_has_not_reached_is_waited_for(world: FeedWorld) -> None:
