@@ -11,6 +11,7 @@ from benchmarks.failover import failover
 from benchmarks.figure import Measured, Target
 from benchmarks.memory import memory
 from benchmarks.over_http import http_append, http_append_batch
+from benchmarks.page import page
 from benchmarks.process import process, project
 from benchmarks.rebuild import rebuild
 from benchmarks.replay import replay_sse
@@ -134,6 +135,13 @@ ROWS = {
         (at_least(50_000), at_least(20_000, "beside_events_s"), below(60, "append_p99_ms")),
         "the same processor when it first applied them, with every built-in projection",
         rebuild,
+    ),
+    "page": Row(
+        "page of a stream of 10,000 events in Chromium, first useful picture; slider moved until the state is shown",
+        "ms",
+        (below(1_000), below(100, "p95_ms")),
+        "a page of the same frame with nothing in it, first paint",
+        page,
     ),
     "failover": Row(
         "kill -9 of one of two processors until an append to each partition has succeeded",

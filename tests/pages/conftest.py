@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -38,8 +39,15 @@ PLAYWRIGHT_PATIENCE = 10_000
 """Milliseconds that a page may take for what a test waits for."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skips what needs a browser where there is none."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--pictures` makes the pictures of the documentation anew; else that is no test."""
+    parser.addoption("--pictures", action="store_true", help="write docs/pictures")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves the pictures out unless they are asked for; skips what needs a browser where there is none."""
+    if not config.getoption("--pictures", default=False):
+        items[:] = [item for item in items if item.get_closest_marker("pictures") is None]
     if CHROMIUM is None:
         reason = "there is no chromium on the PATH: scripts/browser installs it where it can"
         for item in items:
@@ -99,6 +107,16 @@ def appended(api: httpx.Client, stream: str, expected: int, *events: Any) -> Non
     headers = {"Lighthouse-Actor": "ada@bank", "Lighthouse-Correlation-Id": f"order-{expected}"}
     answer = api.post(f"/v1/streams/{stream}/events", json=body, headers=headers)
     assert answer.status_code == 201, answer.text
+
+
+async def appended_live(api: httpx.AsyncClient, count: int) -> None:
+    """Opens some accounts."""
+    for _ in range(count):
+        stream = f"account/{uuid4().hex[:8]}"
+        event = {"type": "AccountOpened", "data": {"owner": "Eve"}}
+        headers = {"Lighthouse-Actor": "teller-7", "Lighthouse-Correlation-Id": f"order-{stream[-4:]}"}
+        body = {"expected_version": 0, "events": [event]}
+        assert (await api.post(f"/v1/streams/{stream}/events", json=body, headers=headers)).status_code == 201
 
 
 def ticket(api: httpx.Client, name: str, stream: str = TICKET, **body: Any) -> None:

@@ -98,31 +98,33 @@ function drawLanes() {
   drawHead(pen, width, height);
 }
 
-function counts(width, cells) {
-  // How many events of each lane fall on each pixel.
-  const found = new Uint32Array(laneCount() * cells);
+function drawEvents(pen, width) {
   const begin = versionAt(view.from) - events.first, end = versionAt(view.to) - events.first;
+  const room = (width - gutter(width)) / (end - begin + 1);
+  pen.fillStyle = colours.ink;
+  if (room < 3) return drawCounts(pen, width, begin, end);
+  pen.globalAlpha = 0.75;
+  for (let at = begin; at <= end; at++) drawTick(pen, pixelOf(placeOf(events.first + at), width), laneOf(events.types[at]), Math.min(room / 2, 3));
+  pen.globalAlpha = 1;
+}
+
+function drawTick(pen, x, lane, wide) {
+  pen.fillRect(x - wide / 2, TOP + (lane + 1) * view.lane - 15, wide, 12);
+}
+
+function drawCounts(pen, width, begin, end) {
+  // Where events are closer than pixels, how many of a lane fall on one is told by its shade.
+  const cells = Math.ceil(width), found = new Uint32Array(laneCount() * cells);
   for (let at = begin; at <= end; at++) {
     const pixel = Math.floor(pixelOf(placeOf(events.first + at), width));
     if (pixel >= gutter(width) && pixel < cells) found[laneOf(events.types[at]) * cells + pixel]++;
   }
-  return [found, end - begin + 1];
-}
-
-function drawEvents(pen, width) {
-  const cells = Math.ceil(width), [found, shown] = counts(width, cells);
-  const room = (width - gutter(width)) / shown, wide = clamp(room * 0.5, 1, 3);
   const most = found.reduce((a, b) => Math.max(a, b), 1);
-  pen.fillStyle = colours.ink;
-  for (let lane = 0; lane < laneCount(); lane++) {
-    const y = TOP + lane * view.lane + view.lane - 15;
-    for (let pixel = 0; pixel < cells; pixel++) {
-      const count = found[lane * cells + pixel];
-      if (!count) continue;
-      pen.globalAlpha = most === 1 ? 0.75 : 0.3 + 0.6 * Math.log(count + 1) / Math.log(most + 1);
-      pen.fillRect(pixel - wide / 2 + 0.5, y, wide, 12);
-    }
-  }
+  found.forEach((count, cell) => {
+    if (!count) return;
+    pen.globalAlpha = most === 1 ? 0.75 : 0.3 + 0.6 * Math.log(count + 1) / Math.log(most + 1);
+    drawTick(pen, cell % cells + 0.5, Math.floor(cell / cells), 1);
+  });
   pen.globalAlpha = 1;
 }
 
@@ -215,8 +217,8 @@ function drawWhole() {
   // The stream as a whole, with the part that the lanes show.
   const height = 26, [pen, width] = frame(whole.querySelector("canvas"), height), left = gutter(width);
   const [start, end] = range(), wide = width - left - 12, scale = end > start ? wide / (end - start) : 0;
-  pen.fillStyle = colours.dim;
-  if (view.axis === "version") pen.fillRect(left + 6, height / 2, wide, 1);
+  pen.fillStyle = view.axis === "version" ? colours.line : colours.dim;
+  if (view.axis === "version") pen.fillRect(left + 6, height / 2 - 1, wide, 2);
   else drawRate(pen, left + 6, height, density(start, scale, wide));
   const [x, stop] = [view.from, view.to].map(place => left + 6 + clamp((place - start) * scale, 0, wide));
   pen.fillStyle = colours.accent;
@@ -518,5 +520,5 @@ new ResizeObserver(draw).observe(lanes);
 document.fonts.ready.then(draw);
 setAxis(["version", "effective", "event"].includes(view.axis) ? view.axis : "version");
 root.classList.add("ready");
-performance.mark("timeline");
+requestAnimationFrame(() => performance.mark("timeline"));
 setInterval(look, LOOK);
