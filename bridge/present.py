@@ -19,6 +19,7 @@ from bridge.query.builds import BuildStatus, InPartition, ProjectionStatus
 from bridge.query.reader import Page as RowsPage
 from bridge.query.reader import Row
 from bridge.store.rows import ParkedEvent
+from bridge.survey import PartitionStatus
 from bridge.times import rfc3339
 
 Version = Annotated[int, msgspec.Meta(ge=0, description="0-based place of an event in its stream.")]
@@ -136,6 +137,32 @@ class DiffAnswer(msgspec.Struct, rename={"first": "from", "last": "to"}):
     last: Version
     patch: list[dict[str, Any]]
     events: list[EventAnswer]
+
+
+class PartitionStatusAnswer(msgspec.Struct):
+    """How a partition stands. `position` is the next offset that is applied, `end` the next one of the log.
+
+    `last_minute` counts records of the last minute; `lag_seconds` is since the last one applied, where others wait.
+    """
+
+    category: str
+    partition: int
+    position: int
+    end: int
+    last_minute: int
+    lag_records: int
+    lag_seconds: float
+    owner_epoch: int
+    owned: bool
+    stopped: str | None
+    parked_streams: int
+    effective_time: Instant
+
+
+class PartitionsAnswer(msgspec.Struct):
+    """Partitions in the order that was asked for."""
+
+    partitions: list[PartitionStatusAnswer]
 
 
 class ParkedEventAnswer(msgspec.Struct):
@@ -297,6 +324,16 @@ def of_state(found: StateAt, as_of: int | None) -> StateAnswer:
 def of_diff(diff: Diff) -> DiffAnswer:
     """A difference."""
     return DiffAnswer(diff.stream, diff.before, diff.after, diff.patch, [of_event(event) for event in diff.events])
+
+
+def of_partitions(found: Sequence[PartitionStatus], session: float) -> PartitionsAnswer:
+    """Partitions; an owner lives that has beaten within `session` seconds."""
+    return PartitionsAnswer([_of_partition(one, session) for one in found])
+
+
+def _of_partition(one: PartitionStatus, session: float) -> PartitionStatusAnswer:
+    where = one.category, one.partition, one.position, one.end, one.recent, one.lag, round(one.behind, 3)
+    return PartitionStatusAnswer(*where, one.epoch, one.owned(session), one.stopped, one.parked, rfc3339(one.effective))
 
 
 def of_projections(found: Sequence[ProjectionStatus]) -> ProjectionsAnswer:

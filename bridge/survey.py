@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from bridge.log.readers import Reader
 from bridge.spaces import Space, Spaces
 from bridge.store import keys
+from bridge.store.contract import View
 from bridge.store.rows import Clock
+
+MINUTE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionStatus:
-    """One partition. `lag` is in records, `beat_age` in seconds; `stopped` is the reason why nobody applies it."""
+    """One partition. `lag` is in records, `beat_age` in seconds; `stopped` is the reason why nobody applies it.
+
+    `recent` counts the records of the last minute, `behind` the seconds since the last one applied where others wait.
+    """
 
     category: str
     partition: int
@@ -24,6 +32,12 @@ class PartitionStatus:
     effective: int
     stopped: str | None
     parked: int
+    recent: int = 0
+
+    @property
+    def behind(self) -> float:
+        """Seconds from the last record that was applied until now, where others wait behind it."""
+        return max(0.0, time.time() - self.effective / 1e6) if self.lag and self.effective else 0.0
 
     @property
     def lag(self) -> int:
@@ -73,6 +87,30 @@ async def survey(spaces: Spaces, reader: Reader) -> list[PartitionStatus]:
     return [await _one(space, ends[space.place.topic, space.place.partition]) for space in found]
 
 
+class Order(str, Enum):
+    """How partitions are listed."""
+
+    NUMBER = "number"
+    HOTTEST = "hottest"
+    SLOWEST = "slowest"
+
+
+def ordered(found: Sequence[PartitionStatus], order: Order) -> list[PartitionStatus]:
+    """Hottest: most records in the last minute first. Slowest: most records waiting first."""
+    keys_of: dict[Order, Callable[[PartitionStatus], tuple[object, ...]]] = {
+        Order.NUMBER: lambda one: (one.category, one.partition),
+        Order.HOTTEST: lambda one: (-one.recent, one.category, one.partition),
+        Order.SLOWEST: lambda one: (-one.lag, -one.behind, one.category, one.partition),
+    }
+    return sorted(found, key=keys_of[order])
+
+
+async def _recent(view: View) -> int:
+    """Records of the last minute, from the row that each second's first record leaves."""
+    found = await view.scan(b"t", start=keys.time(max(0, int((time.time() - MINUTE) * 1e6))), limit=1)
+    return max(0, view.mark.position - int.from_bytes(found[0][1], "big")) if found else 0
+
+
 async def _one(space: Space, end: int) -> PartitionStatus:
     async with space.store.view() as view:
         stopped = await view.get(keys.STOPPED)
@@ -88,4 +126,5 @@ async def _one(space: Space, end: int) -> PartitionStatus:
             clock.effective,
             stopped.decode() if stopped is not None else None,
             len(parked),
+            await _recent(view),
         )

@@ -61,7 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
     for resource in (appending, commands, streams, projections, events, replay, live, categories, health, metrics):
         # Taken over as they are: each router that is included instead costs 90 µs a request.
         app.router.routes.extend(resource.router.routes)
-    app.router.routes.extend(projections.deciding.routes)
+    app.router.routes.extend((*projections.deciding.routes, *health.partitions.routes))
     app.add_exception_handler(LighthouseError, problems.on_error)
     app.add_exception_handler(RecursionError, problems.on_recursion)
     app.add_exception_handler(HTTPException, problems.on_http_error)

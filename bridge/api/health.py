@@ -8,11 +8,14 @@ import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from bridge import present
 from bridge.api.answers import answer
 from bridge.api.front import front
 from bridge.api.openapi import documents
 from bridge.errors import Unavailable
+from bridge.present import PartitionsAnswer
 from bridge.spaces import Limits, Space
+from bridge.survey import Order, ordered, survey
 from bridge.wiring import limits
 
 
@@ -56,6 +59,17 @@ async def ready(request: Request) -> Response:
     partitions = await asyncio.gather(*(_partition(space, wanted) for space in here.platform.spaces.all()))
     good = all(partition.ready for partition in partitions)
     return answer(ReadyAnswer(good, partitions), status=200 if good else 503)
+
+
+partitions = APIRouter(prefix="/v1/partitions", tags=["operation"])
+
+
+@partitions.get("", **documents(PartitionsAnswer, 422, 503))
+async def standing(request: Request, order: Order = Order.NUMBER) -> Response:
+    """How every partition stands: by number, `hottest` (most records in the last minute) or `slowest` (most behind)."""
+    here = front(request)
+    found = await survey(here.platform.spaces, here.platform.reader)
+    return answer(present.of_partitions(ordered(found, order), here.settings.session))
 
 
 async def _partition(space: Space, wanted: Limits) -> PartitionAnswer:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
+from bridge import present
 from bridge.application import registered
 from bridge.cli.console import JsonFlag, err, out, with_base, with_platform, write_json, write_table
 from bridge.log.compose import event_types
 from bridge.settings import Settings
-from bridge.survey import PartitionStatus, survey
+from bridge.survey import Order, PartitionStatus, ordered, survey
 from bridge.wiring import Base, Platform, create_topics, push_schemas, schema_problems
 from streams import supervisor
 
@@ -130,17 +131,18 @@ async def _subject_rows(base: Base) -> list[SubjectRow]:
 
 def streams(
     instances: Annotated[int, typer.Option(min=0, max=64, help="Processors to run, each a process.")] = 0,
+    order: Annotated[Order, typer.Option(help="By number, busiest first, or most behind first.")] = Order.NUMBER,
     json: JsonFlag = False,
 ) -> None:
     """Run processors with --instances N, until Ctrl-C; without it, show who applies what and how far."""
     if instances:
         raise typer.Exit(supervisor.run(instances))
     session = Settings().session
-    found = with_platform(partitions)
+    found = ordered(with_platform(partitions), order)
     if json:
-        write_json([{**asdict(one), "lag": one.lag, "owned": one.owned(session)} for one in found])
+        write_json(present.of_partitions(found, session).partitions)
         return
-    columns = ("partition", "position", "end", "lag", "owner epoch", "owner", "parked")
+    columns = ("partition", "position", "end", "last minute", "lag", "behind", "owner epoch", "owner", "parked")
     write_table(columns, (_row(one, session) for one in found))
 
 
@@ -151,4 +153,6 @@ async def partitions(platform: Platform) -> list[PartitionStatus]:
 
 def _row(one: PartitionStatus, session: float) -> tuple[object, ...]:
     owner = f"beat {one.beat_age:.1f} s ago" if one.owned(session) else one.stopped or "none"
-    return (f"{one.category}-{one.partition}", one.position, one.end, one.lag, one.epoch, owner, one.parked)
+    behind = f"{one.behind:.1f} s" if one.behind else ""
+    name = f"{one.category}-{one.partition}"
+    return name, one.position, one.end, one.recent, one.lag, behind, one.epoch, owner, one.parked

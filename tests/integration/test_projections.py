@@ -107,3 +107,14 @@ def test_bad_questions_get_clear_answers(api: httpx.Client, method: str, path: s
     answer = api.request(method, path, json=body)
     assert answer.status_code == status, answer.text
     assert answer.json()["detail"]
+
+
+def test_the_hottest_partition_comes_first(api: httpx.Client, stream: str) -> None:
+    written = [append(api, stream, version).json() for version in range(5)]
+    assert written
+    found = api.get("/v1/partitions", params={"order": "hottest"}).json()["partitions"]
+    rates = [one["last_minute"] for one in found]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] >= 5
+    assert {one["category"] for one in found} >= {"project", "system"}
+    assert api.get("/v1/partitions", params={"order": "loudest"}).status_code == 422
