@@ -15,7 +15,7 @@ LighthouseError
 │   └── NoOwner                 the partition's owner does not beat, or lags              503
 ├── Unknown                     the outcome is not known; ask again with the same key     504
 │   └── NotReached              a position was not reached in time                        504
-├── TooSlow                     a reader of live events leaves too many unread
+├── TooSlow                     a reader of live events has been behind for too long
 ├── Fenced                      another owner has taken the partition (I6)
 ├── Undecodable                 admitted bytes that no known schema reads (P4)
 ├── ForeignLog                  the log is not the one this store has applied (P1)
@@ -120,7 +120,7 @@ class NotReached(Unknown):
 
 
 class TooSlow(LighthouseError):
-    """A reader of live events does not keep up, and was given no more than it had room for."""
+    """A reader of live events does not keep up: it has been behind for too long."""
 
 
 class Fenced(LighthouseError):

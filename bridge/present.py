@@ -92,6 +92,7 @@ class FeedEventAnswer(msgspec.Struct):
     stream: str
     version: Version
     type: str | None
+    schema_version: int | None
     data: dict[str, Any] | None
     effective_time: Instant
     event_time: Instant | None
@@ -282,7 +283,7 @@ def of_found(event: Found) -> FeedEventAnswer:
         where = event.partition, event.offset, event.error
         nothing = None, None, None, None, None, None
         return FeedEventAnswer(
-            event.id, event.stream, event.version, None, None, rfc3339(event.effective), *nothing, *where
+            event.id, event.stream, event.version, None, None, None, rfc3339(event.effective), *nothing, *where
         )
     envelope = event.envelope
     return FeedEventAnswer(
@@ -290,6 +291,7 @@ def of_found(event: Found) -> FeedEventAnswer:
         event.stream,
         event.version,
         event.type,
+        event.schema_version,
         event.data,  # type: ignore[arg-type]  # any mapping is an object in JSON
         rfc3339(event.effective),
         rfc3339(envelope.time),

@@ -47,8 +47,10 @@ class Settings(BaseSettings):
 
     heartbeat: Seconds = Field(10.0, description="Seconds between two signs of life of a stream without events.")
     replays: int = Field(8, ge=1, description="Replays at once in one process; more are refused.")
-    reader_room: int = Field(1000, ge=1, description="Live events that a reader may leave unread before it is closed.")
-    reader_patience: Seconds = Field(30.0, description="Seconds after which a reader that takes nothing is closed.")
+    reader_room: int = Field(1000, ge=1, description="Live events that are kept for a reader that does not take them.")
+    reader_patience: Seconds = Field(
+        30.0, description="Seconds that a reader may take nothing, or be behind live events."
+    )
 
     group: str = Field("lighthouse-streams", description="Consumer group of the processors.")
     session: Seconds = Field(3.0, description="Group session time-out in seconds, as set on the broker.")

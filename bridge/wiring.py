@@ -197,6 +197,7 @@ def feed_rules(settings: Settings) -> FeedRules:
         settings.replays,
         Room(settings.reader_room, ROOM_BYTES),
         settings.heartbeat,
+        settings.reader_patience,
         settings.deadline,
         settings.clock_skew,
     )

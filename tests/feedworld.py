@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -17,7 +17,7 @@ from bridge.feed.feed import Edges, Feed, Rules
 from bridge.feed.follow import Room
 from bridge.feed.merge import Source
 from bridge.feed.messages import Asked, Events, Message
-from bridge.feed.order import Found, page
+from bridge.feed.order import Found, Most, page
 from bridge.feed.playback import Playback
 from bridge.log.avro import CategorySchema, encode
 from bridge.log.record import H_TICK, Place, Record, headers_of, partition_of, topic_of
@@ -34,7 +34,7 @@ T = TypeVar("T")
 COUNTS = {"account": 2, "bill": 1}
 START = 1_700_000_000_000_000
 MILLISECOND = 1_000
-RULES = Rules(replays=3, room=Room(50, 100_000), heartbeat=10.0, deadline=5.0, clock_skew=60.0)
+RULES = Rules(replays=3, room=Room(50, 100_000), heartbeat=10.0, patience=30.0, deadline=5.0, clock_skew=60.0)
 PLACES: list[Where] = [(category, number) for category, count in COUNTS.items() for number in range(count)]
 
 
@@ -156,16 +156,14 @@ class FeedWorld:
         found = [event for where in PLACES for event in self.order(where)]
         return sorted(found, key=merged_key)
 
-    def order(self, where: Where) -> list[Found]:
-        """Every applied event of a partition."""
-        return list(self._order(where))
+    def order(self, where: Where, most: int = 1000) -> list[Found]:
+        """The applied events of a partition."""
 
-    def _order(self, where: Where) -> Iterator[Found]:
         async def read() -> list[Found]:
             async with self.spaces.at(*where).store.view() as view:
-                return (await page(view, self.schemas, where[1])).events
+                return (await page(view, self.schemas, where[1], most=Most(most, 10**9))).events
 
-        yield from now(read())
+        return now(read())
 
     def clock(self) -> int:
         """The effective time that every partition has reached."""
@@ -189,10 +187,13 @@ def merged_key(event: Found) -> tuple[Any, ...]:
 
 
 class SimReader:
-    """A playback whose messages are kept. `gate` holds it back when it is not set: a socket that takes no more."""
+    """A playback whose messages are kept. `hold` is a socket that takes no more, `delay` are the
+    seconds that a slow one needs for each message.
+    """
 
     def __init__(self, world: FeedWorld, asked: Asked, feed: Feed) -> None:
         self.messages: list[Message] = []
+        self.delay = 0.0
         self._gate = asyncio.Event()
         self._gate.set()
         self._world = world
@@ -208,6 +209,8 @@ class SimReader:
 
     async def _tell(self, message: Message) -> None:
         await self._gate.wait()
+        if self.delay:
+            await asyncio.sleep(self.delay)
         self.messages.append(message)
 
     def hold(self) -> None:

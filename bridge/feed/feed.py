@@ -39,13 +39,14 @@ CATCHING_UP = 4
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Limits: replays at once, and a live reader's room; in seconds the time between two heartbeats, how long a time
-    may take to become final, and how far a clock may be ahead.
+    """Limits: replays at once, and a live reader's room; in seconds the time between two heartbeats, how long a live
+    reader may be behind, how long a time may take to become final, and how far a clock may be ahead.
     """
 
     replays: int
     room: Room
     heartbeat: float
+    patience: float
     deadline: float
     clock_skew: float
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from bridge.errors import LighthouseError, TooSlow
+from bridge.errors import LighthouseError
 from bridge.events import Envelope, RecordedEvent
 from bridge.feed.cursor import Vector, Where
 from bridge.feed.filters import Filter
@@ -46,50 +46,52 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How much a reader may leave unread."""
+    """How much is kept for a reader that does not take it."""
 
     items: int
     bytes: int
 
 
 class Reader:
-    """What is new for one reader, from the moment it joined. Leave it with `Live.leave`."""
+    """What is new for one reader, from the moment it joined. Leave it with `Live.leave`.
+
+    Once its room is full it gets nothing more: what comes then is in the history, and is read from there.
+    """
 
     def __init__(self, spaces: Sequence[Space], wanted: Filter, room: Room, woken: asyncio.Event) -> None:
         """`woken` is set when there is something to take."""
         self.spaces = spaces
         self.wanted = wanted
+        self.full = False
         self._room = room
         self._items: deque[Item] = deque()
         self._bytes = 0
-        self._missed: LighthouseError | None = None
+        self._failed: LighthouseError | None = None
         self._woken = woken
 
     def put(self, item: Item) -> None:
-        """Adds what is new; nothing more once the room is full, which `take` tells."""
-        if self._missed is not None:
-            return
+        """Adds what is new, while there is room."""
         if len(self._items) >= self._room.items or self._bytes + len(item.text) > self._room.bytes:
-            self.fail(TooSlow(f"the reader left {len(self._items)} events with {self._bytes} bytes unread"))
-            return
-        self._items.append(item)
-        self._bytes += len(item.text)
+            self.full = True
+        if not self.full:
+            self._items.append(item)
+            self._bytes += len(item.text)
         self._woken.set()
 
     def fail(self, why: LighthouseError) -> None:
-        """Adds nothing more; `take` says why once everything before was taken."""
-        self._missed = self._missed or why
+        """Nothing more comes; `take` says why."""
+        self._failed = why
         self._woken.set()
 
     @property
-    def empty(self) -> bool:
-        """Whether there is nothing to take or to be told."""
-        return not self._items and self._missed is None
+    def level(self) -> bool:
+        """Whether everything that came was taken."""
+        return not self._items and not self.full and self._failed is None
 
     def take(self) -> list[Item]:
-        """What has come since. Raises TooSlow, after what had room was taken, where something had not."""
-        if not self._items and self._missed is not None:
-            raise self._missed
+        """What has come since. Raises what it failed with."""
+        if self._failed is not None:
+            raise self._failed
         items, self._items, self._bytes = list(self._items), deque(), 0
         return items
 

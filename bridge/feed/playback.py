@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Self
 
-from bridge.errors import Invalid
+from bridge.errors import Invalid, TooSlow
 from bridge.feed.cursor import Point, Vector, Where
 from bridge.feed.feed import AGAIN, Feed, stuck
 from bridge.feed.follow import PAGE, Item, Reader
@@ -52,6 +52,7 @@ class Playback:
         self._woken = asyncio.Event()
         self._answers: deque[Message] = deque()
         self._slot = ExitStack()
+        self._behind: float | None = None
         self._spoken = self._loop.time()
         self._cursor: Callable[[], str] = str
 
@@ -62,7 +63,7 @@ class Playback:
 
     def resume(self) -> None:
         """Goes on where it was paused."""
-        self._pace.paused = False
+        self._pace.paused, self._behind = False, None
         self._answer(Resumed())
 
     def speed(self, speed: float) -> None:
@@ -219,7 +220,9 @@ class Playback:
             await self._go_on()
 
     async def _follow(self, reader: Reader, start: dict[Where, Spot] | None) -> dict[Where, Spot]:
-        """Reads what was missed, joins the other readers, and goes on with them until paused."""
+        """Reads what was missed, joins the other readers, and goes on with them until paused, or until its room was
+        full: then it reads what it has missed once more.
+        """
         at = start
         if at is not None:
             while await self._catch_up(at) > NEAR:
@@ -231,19 +234,34 @@ class Playback:
         for space in self.spaces:
             while at[_where(space)] < begins[_where(space)]:
                 await self._page(space, at)
-        while not self._pace.paused:
-            if items := reader.take():
-                await self._items(items, at)
-                continue
-            self._cursor = partial(self._reached, reader, at)
-            await self._answered()
-            await self._idle(math.inf)
+        await self._together(reader, at)
         self._cursor = partial(self._feed.cursors.vector, at)
         return at
 
+    async def _together(self, reader: Reader, at: dict[Where, Spot]) -> None:
+        """Goes on with the other readers, until it is paused or has missed something."""
+        while not self._pace.paused:
+            if items := reader.take():
+                await self._items(items, at)
+            elif reader.full:
+                self._check_speed()
+                return
+            else:
+                self._behind = None
+                self._cursor = partial(self._reached, reader, at)
+                await self._answered()
+                await self._idle(math.inf)
+
+    def _check_speed(self) -> None:
+        """Raises TooSlow for a reader that has been behind all the time for too long."""
+        now = self._loop.time()
+        self._behind = now if self._behind is None else self._behind
+        if now - self._behind > self._feed.rules.patience:
+            raise TooSlow(f"the reader has been behind for {now - self._behind:.0f} s: more comes than it takes")
+
     def _reached(self, reader: Reader, at: dict[Where, Spot]) -> str:
         """The cursor of a reader that has read everything: behind what it did not want, too."""
-        if reader.empty:
+        if reader.level:
             for where, spot in self._feed.live.reached(self.spaces).items():
                 at[where] = max(at[where], spot)
         return self._feed.cursors.vector(at)
@@ -262,7 +280,9 @@ class Playback:
         await self._entries(entries)
 
     async def _catch_up(self, at: dict[Where, Spot]) -> int:
-        """A page of each partition; answers how many rows that were."""
+        """A page of each partition; answers how many rows that were. Raises TooSlow."""
+        if self._behind is not None:
+            self._check_speed()
         return sum([await self._page(space, at) for space in self.spaces])
 
     async def _page(self, space: Space, at: dict[Where, Spot]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -30,7 +31,7 @@ WANTED = st.sampled_from(
         Filter(actors=frozenset(("ann",))),
     ]
 )
-ROOMY = RULES.__class__(replays=100, room=Room(100_000, 10**9), heartbeat=10.0, deadline=5.0, clock_skew=60.0)
+ROOMS = st.sampled_from((Room(1, 10**9), Room(5, 10**9), Room(5, 1000), Room(100_000, 10**9)))
 
 
 @pytest.fixture(autouse=True, params=[1, 3, 512])
@@ -132,10 +133,10 @@ STEPS = st.lists(
 
 
 @PATIENT
-@given(steps=STEPS)
-def test_every_reader_gets_each_event_once_in_partition_order(steps: list[Any]) -> None:
+@given(steps=STEPS, room=ROOMS)
+def test_every_reader_gets_each_event_once_in_partition_order(steps: list[Any], room: Room) -> None:
     loop = VirtualLoop()
-    world = FeedWorld(loop, rules=ROOMY)
+    world = FeedWorld(loop, rules=replace(RULES, replays=100, room=room, patience=1e9))
     watchers: list[Watcher] = []
     try:
         for step in steps:

@@ -214,20 +214,47 @@ def test_heartbeats_go_on_in_gaps_and_pauses(world: FeedWorld) -> None:
     reader.leave()
 
 
-def test_a_reader_that_takes_nothing_is_told_what_had_room_and_then_that_it_is_slow(world: FeedWorld) -> None:
+def test_a_burst_makes_nobody_slow(world: FeedWorld) -> None:
+    reader = world.reader(Asked(EVERYTHING, None, follow=True))
+    world.pass_by(0.1)
+    for _ in range(3):
+        world.append(A, count=900)
+        world.append(B, count=70)
+    world.apply_all()
+    world.pass_by(0.1)
+    world.pass_by(0.1)
+    assert sorted(reader.ids) == sorted(ids(world.order(A, 3000)) + ids(world.order(B)))
+    reader.leave()
+
+
+def test_what_a_reader_leaves_unread_waits_in_the_history(world: FeedWorld) -> None:
     reader = world.reader(Asked(EVERYTHING, None, follow=True))
     world.pass_by(0.1)
     reader.hold()
-    for _ in range(5):
+    for _ in range(50):
         world.append(A, count=20)
-        world.pass_by(0.1)
-    assert not reader.task.done()
+        world.pass_by(1.0)
     reader.release()
+    for _ in range(20):
+        world.pass_by(0.1)
+    assert reader.ids == ids(world.order(A))
+    reader.leave()
+
+
+def test_a_reader_that_is_behind_for_too_long_is_told(world: FeedWorld) -> None:
+    reader = world.reader(Asked(EVERYTHING, None, follow=True))
     world.pass_by(0.1)
-    with pytest.raises(TooSlow, match="50 events"):
+    reader.delay = 1.0
+    seconds = 0
+    while not reader.task.done():
+        world.append(A, count=300)
+        world.pass_by(1.0)
+        seconds += 1
+        assert seconds < 60
+    with pytest.raises(TooSlow, match=r"behind for 3\d s"):
         reader.task.result()
-    assert reader.ids == ids(world.order(A))[: len(reader.ids)]
-    assert 50 <= len(reader.ids) <= 70
+    assert seconds > world.rules.patience
+    assert reader.ids == ids(world.order(A, 30_000))[: len(reader.ids)]
 
 
 def test_a_paused_reader_is_not_slow(world: FeedWorld) -> None:
