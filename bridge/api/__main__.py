@@ -75,8 +75,8 @@ def _listening(settings: Settings) -> socket.socket:
     try:
         listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
         # What each connection inherits: one that takes nothing for so long is ended by the kernel, buffers and all.
-        patience = round(settings.reader_patience * 1000)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience)
+        if (option := getattr(socket, "TCP_USER_TIMEOUT", None)) is not None:  # Linux
+            listener.setsockopt(socket.IPPROTO_TCP, option, round(settings.reader_patience * 1000))
         return listener
     except OSError as error:
         where = "LIGHTHOUSE_API_HOST or LIGHTHOUSE_API_PORT"
