@@ -45,8 +45,9 @@ class Steering:
         return await self._commands.execute(stream_of(name), Answer(*build), context)
 
     async def drop(self, name: str, build: Build, context: Context) -> Appended:
-        """Removes a build's rows (B4)."""
-        await self._build(name, build)
+        """Removes a build's rows (B4). One that was dropped before may be gone already."""
+        if build not in (await self._projections.decisions()).of(name).dropped:
+            await self._build(name, build)
         return await self._commands.execute(stream_of(name), Drop(*build), context)
 
     async def _build(self, name: str, build: Build) -> BuildStatus:

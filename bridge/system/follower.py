@@ -96,7 +96,9 @@ class Follower:
                 await self._follow()
             except LighthouseError as error:
                 log.warning("decisions are not followed for now", error=str(error))
-                await asyncio.sleep(PAUSE)
+            except Exception:  # an error of ours must not leave a process with old decisions for ever
+                log.exception("decisions are not followed for now")
+            await asyncio.sleep(PAUSE)
 
     async def _follow(self) -> None:
         start = self._admitted.position
