@@ -1,4 +1,4 @@
-"""What a user registers with the platform: schemas, deciders, projections.
+"""What a user registers with the platform: schemas, deciders, projections, reactors.
 
 A package names its application in its entry points, and every process of the platform finds it:
 
@@ -19,6 +19,7 @@ from bridge.builtin import BUILT_IN
 from bridge.decider import Decider
 from bridge.errors import NotFound, SchemaError
 from bridge.projection import Projection
+from bridge.reactor import OURS, Reactor
 from bridge.upcast import Change, Upcast, by_category
 from bridge.views import Views, no_views
 
@@ -26,6 +27,9 @@ ENTRY_POINTS = "lighthouse.applications"
 DEAD_LETTERS = "dead-letters"
 RESERVED = frozenset((DEAD_LETTERS, decisions.CATEGORY))
 """Categories whose topics are the platform's own."""
+
+PUBLISHED = "events"
+"""The last word of a topic of published events: `<prefix>.<category>.events`."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Application:
     `listings` says by category how a state is shown in a terminal, as lines of text, and `views` how on a page.
     `commands` is a typer application whose commands the `lighthouse` command line takes over, loaded when called.
     `upcasts` lead events of old schema versions to the newest, without a gap. `projections` may hold several versions
-    of one name: an old one is fed on until a new one answers in its place.
+    of one name: an old one is fed on until a new one answers in its place. `reactors` have effects outside the log.
     """
 
     name: str
@@ -57,6 +61,7 @@ class Application:
     commands: Callable[[], Any] | None = None
     upcasts: tuple[Upcast, ...] = ()
     projections: tuple[Projection[Any], ...] = ()
+    reactors: tuple[Reactor, ...] = ()
 
     def categories(self) -> tuple[str, ...]:
         """The categories, by name: the folders of `schemas` that hold an .avsc."""
@@ -79,6 +84,7 @@ class Catalog:
     commands: tuple[Callable[[], Any], ...] = ()
     upcasts: dict[str, dict[tuple[str, int], Change]] = field(default_factory=dict)
     projections: tuple[Projection[Any], ...] = ()
+    reactors: tuple[Reactor, ...] = ()
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -108,8 +114,9 @@ class Catalog:
 def catalog(applications: Iterable[Application]) -> Catalog:
     """Puts applications together.
 
-    Raises SchemaError when two claim one category, one is the platform's own, a decider has no schemas, an upcast is
-    of no event type or stands beside another of its step, or a projection stands beside another of its version.
+    Raises SchemaError when two claim one category or one topic, one is the platform's own, a decider has no schemas,
+    an upcast is of no event type or stands beside another of its step, a projection stands beside another of its
+    version, or a reactor beside another of its name.
     """
     known = tuple(applications)
     schemas: dict[str, Path] = {}
@@ -120,6 +127,7 @@ def catalog(applications: Iterable[Application]) -> Catalog:
             if category in schemas:
                 raise SchemaError(f"category {category} of application {application.name} is registered twice")
             schemas[category] = application.schemas / category
+    _check_topics(schemas)
     deciders = {decider.category: decider for application in known for decider in application.deciders}
     for category in deciders.keys() - schemas.keys():
         raise SchemaError(f"the decider of category {category} has no schemas: no folder {category}/ with an .avsc")
@@ -127,8 +135,17 @@ def catalog(applications: Iterable[Application]) -> Catalog:
     listings = {category: lines for application in known for category, lines in application.listings.items()}
     commands = tuple(one.commands for one in known if one.commands)
     views = tuple(application.views for application in known)
-    folds = _upcasts(known, schemas), _projections(known, schemas)
+    folds = _upcasts(known, schemas), _projections(known, schemas), _reactors(known, schemas)
     return Catalog(schemas, deciders, marks, listings, views, commands, *folds)
+
+
+def _check_topics(categories: Iterable[str]) -> None:
+    """No two topics may have one name; to Kafka, `.` and `_` in it are the same."""
+    owners = {DEAD_LETTERS.replace(".", "_"): "the dead letters"}
+    for category in categories:
+        for name, owner in ((category, f"category {category}"), (f"{category}.{PUBLISHED}", f"{category}'s events")):
+            if (other := owners.setdefault(name.replace(".", "_"), owner)) != owner:
+                raise SchemaError(f"category {category}: {owner} and {other} would have one topic; choose another name")
 
 
 def _upcasts(known: Iterable[Application], schemas: Mapping[str, Path]) -> dict[str, dict[tuple[str, int], Change]]:
@@ -150,6 +167,18 @@ def _projections(known: Iterable[Application], schemas: Mapping[str, Path]) -> t
             if category not in schemas:
                 raise SchemaError(f"projection {one.name} reads category {category}, which no application has")
         found[one.name, one.version] = one
+    return tuple(found.values())
+
+
+def _reactors(known: Iterable[Application], schemas: Mapping[str, Path]) -> tuple[Reactor, ...]:
+    found: dict[str, Reactor] = {}
+    for one in (reactor for application in known for reactor in application.reactors):
+        if one.name in found or one.name in OURS:
+            raise SchemaError(f"reactor {one.name} is registered twice, or is the platform's own name")
+        for category in one.categories or ():
+            if category not in schemas:
+                raise SchemaError(f"reactor {one.name} reads category {category}, which no application has")
+        found[one.name] = one
     return tuple(found.values())
 
 

@@ -1,7 +1,7 @@
-"""What the platform itself decides of projections, as a decider of category `system`: one stream a projection.
+"""What the platform itself decides, as the decider of category `system`: one stream a projection, one a reactor.
 
 Processors and readers fold these streams straight from the log (`bridge.system`), so the category has no answering
-version, skip or pause of its own.
+version, skip or pause of its own. What is decided of projections stands here, of reactors in `bridge.reactions`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from bridge import reactions
 from bridge.decider import Decider
 from bridge.errors import Refused
+from bridge.reactions import Reactions
 
 CATEGORY = "system"
 SCHEMAS = Path(__file__).parent / "schemas"
@@ -169,15 +171,35 @@ def evolve(state: Decided, event: Event) -> Decided:
             return replace(state, skips=state.skips | {(version, name)})
 
 
+@dataclass(frozen=True)
+class System:
+    """The state of one stream of the category: only the part that the stream is of is not empty."""
+
+    projection: Decided = Decided()
+    reactor: Reactions = Reactions()  # noqa: RUF009 - immutable
+
+
+def _decide(command: Command | reactions.Command, state: System) -> Sequence[Event | reactions.Event]:
+    if isinstance(command, reactions.COMMANDS):
+        return reactions.decide(command, state.reactor)
+    return decide(command, state.projection)
+
+
+def _evolve(state: System, event: Event | reactions.Event) -> System:
+    if isinstance(event, reactions.EVENTS):
+        return replace(state, reactor=reactions.evolve(state.reactor, event))
+    return replace(state, projection=evolve(state.projection, event))
+
+
 decider = Decider(
     category=CATEGORY,
-    version=1,
-    initial=Decided(),
-    state=Decided,
-    decide=decide,
-    evolve=evolve,
-    commands=(Begin, Answer, Drop, Retry, Skip),
-    events=(BuildBegun, BuildAnswered, BuildDropped, RetryAsked, EventSkipped),
+    version=2,
+    initial=System(),
+    state=System,
+    decide=_decide,
+    evolve=_evolve,
+    commands=(Begin, Answer, Drop, Retry, Skip, *reactions.COMMANDS),
+    events=(BuildBegun, BuildAnswered, BuildDropped, RetryAsked, EventSkipped, *reactions.EVENTS),
 )
 
 
@@ -186,19 +208,33 @@ def stream_of(projection: str) -> str:
     return f"{CATEGORY}/{projection}"
 
 
+def stream_of_reactor(reactor: str) -> str:
+    """The stream that holds what was decided of a reactor; no projection's name has a `~`."""
+    return f"{CATEGORY}/{reactions.stream_name(reactor)}"
+
+
 @dataclass
 class Decisions:
-    """What was decided so far, by projection; `number` rises with each decision."""
+    """What was decided so far, by projection and by reactor; `number` rises with each decision."""
 
     number: int = 0
     decided: dict[str, Decided] = field(default_factory=dict)
+    reactors: dict[str, Reactions] = field(default_factory=dict)
 
     def of(self, projection: str) -> Decided:
         """What was decided of one projection."""
         return self.decided.get(projection, Decided())
 
-    def take(self, stream: str, event: Event) -> None:
+    def of_reactor(self, reactor: str) -> Reactions:
+        """What was decided of one reactor."""
+        return self.reactors.get(reactor, Reactions())
+
+    def take(self, stream: str, event: Event | reactions.Event) -> None:
         """One more decision."""
-        projection = stream.partition("/")[2]
-        self.decided[projection] = evolve(self.of(projection), event)
+        name = stream.partition("/")[2]
+        if isinstance(event, reactions.EVENTS):
+            reactor = name.removeprefix(reactions.PREFIX)
+            self.reactors[reactor] = reactions.evolve(self.of_reactor(reactor), event)
+        else:
+            self.decided[name] = evolve(self.of(name), event)
         self.number += 1

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
 from bridge.cache import StateCache
+from bridge.commands import Commands as Commands
+from bridge.commands import Context as Context
 from bridge.errors import (
     Conflict,
     Contended,
@@ -35,35 +37,6 @@ from bridge.store import keys
 from bridge.store.contract import View
 from bridge.store.rows import AppendRow, Head
 from bridge.typed import Typed
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """Who asks, and why. `key` is the Idempotency-Key; without one the append id is random: nothing can be retried.
-
-    `time` is the event time in microseconds since 1970 UTC; None stands for now. `request` is the hash of the request
-    as it was sent (`ids.request_hash`); left empty, the handler hashes what it was given.
-    """
-
-    actor: str
-    key: str | None = None
-    time: int | None = None
-    correlation: str = ""
-    causation: str = ""
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    traceparent: str = ""
-    request: bytes = b""
-
-
-class Commands(Protocol):
-    """The write side as an application sees it."""
-
-    async def execute(self, stream: str, command: Any, context: Context) -> Appended:
-        """Decides the command on the stream's state and appends what was decided.
-
-        Raises Refused, KeyReused, Contended, Unavailable, Unknown. A command that decides no event answers with
-        first_version = head and last_version = head - 1 and writes nothing.
-        """
 
 
 @dataclass(frozen=True)

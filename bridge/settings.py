@@ -62,6 +62,7 @@ class Settings(BaseSettings):
     )
     row_cache: int = Field(20000, ge=0, description="Rows of projections that a processor keeps in memory, by number.")
     row_cache_mb: int = Field(64, ge=0, description="The same cache by encoded size in MiB.")
+    publish: bool = Field(True, description="Publish admitted events to `<prefix>.<category>.events` (CloudEvents).")
     unpark_every: Seconds = Field(10.0, description="Seconds between attempts to unpark a stream (P4).")
     clock_skew: Seconds = Field(60.0, description="Seconds that a time may lie ahead of this process.")
 

@@ -1,15 +1,26 @@
-"""What people decide of projections: rebuild, retry, skip, answer, drop. Each is a command of category `system`."""
+"""What people decide of projections (rebuild, retry, skip, answer, drop) and of reactors (retry, skip, place).
+
+Each is a command of category `system`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from bridge.application import Catalog
-from bridge.decisions import Answer, Begin, Build, Drop, Retry, Skip, stream_of
+from bridge.decisions import Answer, Begin, Build, Drop, Retry, Skip, stream_of, stream_of_reactor
 from bridge.errors import Invalid, NotFound
 from bridge.events import Appended
 from bridge.handle import Commands, Context
 from bridge.query.builds import BuildStatus, ProjectionStatus
+from bridge.query.reactors import Reactors
 from bridge.query.reader import Projections
+from bridge.reactions import PlaceReactor, RetryReactor, SkipReactor
+from bridge.reactor import Start
 from bridge.store.rows import ParkedEvent
+
+End = Callable[[str, int], Awaitable[int]]
+"""Where a partition of a topic ends now."""
 
 
 class Steering:
@@ -80,3 +91,47 @@ def _parked(status: ProjectionStatus, event: str | None) -> tuple[BuildStatus, P
     if len({(build.build[0], parked.event) for build, parked in found}) > 1:
         raise Invalid("event", f"{name} stands still at several events; name one: {found[0][1].event} or another")
     return found[0]
+
+
+class ReactorSteering:
+    """What people decide of reactors. All raise NotFound, Refused, KeyReused, Contended, Unavailable, Unknown."""
+
+    def __init__(self, commands: Commands, reactors: Reactors, end: End) -> None:
+        self._commands = commands
+        self._reactors = reactors
+        self._end = end
+
+    async def retry(self, name: str, context: Context) -> Appended:
+        """Gives a reactor the events again at which it stands still, wherever it does."""
+        self._reactors.known(name)
+        return await self._commands.execute(stream_of_reactor(name), RetryReactor(), context)
+
+    async def skip(self, name: str, event: str | None, context: Context) -> Appended:
+        """Lets a reactor go on without an event that it stands at; which one need not be said if it is alone.
+
+        Raises NotFound where it stands at none such, Invalid where it does at several and none is named.
+        """
+        found = [(one, one.parked) for one in (await self._reactors.status(name)).partitions if one.parked is not None]
+        chosen = [(one, parked) for one, parked in found if event in (None, parked.event)]
+        if not chosen:
+            where = f"event {event[:80]!r}" if event is not None else "any event"
+            raise NotFound(f"reactor {name} does not stand still at {where}")
+        if len(chosen) > 1:
+            raise Invalid("event", f"{name} stands still at several events; name one: {chosen[0][1].event} or another")
+        one, parked = chosen[0]
+        skip = SkipReactor(one.category, one.partition, parked.event)
+        return await self._commands.execute(stream_of_reactor(name), skip, context)
+
+    async def place(self, name: str, where: tuple[str, int], at: Start | int, context: Context) -> Appended:
+        """Says where a reactor goes on in a partition whose offset it has lost.
+
+        Raises Invalid for an offset that is not there, and where the reactor knows its place.
+        """
+        category, partition = where
+        end = await self._end(self._reactors.topic(name, category, partition), partition)
+        offset = {"beginning": 0, "end": end}[at] if isinstance(at, str) else at
+        if not 0 <= offset <= end:
+            raise Invalid("at", f"{category}-{partition} has offsets 0 to {end}, and not {offset}")
+        if not await self._reactors.lost(name, where):
+            raise Invalid("partition", f"reactor {name} knows where to go on in {category}-{partition}")
+        return await self._commands.execute(stream_of_reactor(name), PlaceReactor(category, partition, offset), context)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from bridge.application import Catalog, registered
 from bridge.builtin import BUILT_IN, INDEX
@@ -23,16 +24,22 @@ from bridge.handle import Handler, Log, Rules
 from bridge.history.reader import History
 from bridge.local.addresses import located
 from bridge.log import kafka
+from bridge.log.compose import Schema, canonical
+from bridge.log.groups import Groups
 from bridge.log.producer import Producer
+from bridge.log.published import event_schemas
+from bridge.log.published import subject as published_subject
 from bridge.log.readers import Reader
 from bridge.log.registry import Registry
 from bridge.log.schemas import Schemas, problems
 from bridge.log.topics import Difference, TopicFacts, Topics
 from bridge.present import encode_found
+from bridge.query.reactors import Reactors
 from bridge.query.reader import Projections
+from bridge.reactor import PUBLISHING, Reactor
 from bridge.settings import Settings
 from bridge.spaces import Limits, Spaces
-from bridge.steering import Steering
+from bridge.steering import ReactorSteering, Steering
 from bridge.store import keys
 from bridge.store.contract import Stores
 from bridge.store.factory import open_stores
@@ -79,6 +86,8 @@ class Platform:
     projections: Projections
     steering: Steering
     feed: Feed
+    reactors: Reactors
+    reactor_steering: ReactorSteering
 
 
 @asynccontextmanager
@@ -140,7 +149,13 @@ async def _assembled(stack: AsyncExitStack, base: Base, owner: bool) -> Platform
     feed = _feed(base, facts, projections, spaces, ticker)
     stack.push_async_callback(feed.close)
     written = base, facts, stores, spaces, producer, ticker, reader
-    return Platform(*written, typed, handler, history, projections, steering, feed)
+    reactors = Reactors(_reactors(base), spaces, projections, Groups(settings), settings.group)
+    reacting = reactors, ReactorSteering(handler, reactors, reader.end)
+    return Platform(*written, typed, handler, history, projections, steering, feed, *reacting)
+
+
+def _reactors(base: Base) -> tuple[Reactor, ...]:
+    return (*base.catalog.reactors, *((PUBLISHING,) if base.settings.publish else ()))
 
 
 def _feed(
@@ -233,12 +248,36 @@ async def push_schemas(base: Base) -> dict[str, int]:
     None is registered while an upcast is missing: what is registered can only be added to.
     """
     check_schemas(base.catalog)
-    return {
+    pushed = {
         base.schemas.subject(category): await base.registry.push(
             base.schemas.subject(category), base.schemas.local(category)
         )
         for category in base.catalog.categories
     }
+    if base.settings.publish:
+        for category in base.catalog.categories:
+            pushed |= await _push_events(base, category)
+    return pushed
+
+
+async def _push_events(base: Base, category: str) -> dict[str, int]:
+    """Registers the event types' own schemas, of every version of the category: old events are published as well."""
+    subject = base.schemas.subject(category)
+    versions = [await base.registry.version(subject, one) for one in await base.registry.versions(subject)]
+    found: dict[str, dict[str, Schema]] = {}
+    for schema in chain.from_iterable(map(event_schemas, versions)):
+        name = published_subject(base.settings.topic_prefix, category, schema["name"])
+        found.setdefault(name, {})[canonical(schema)] = schema
+    ids = await asyncio.gather(*(_push_all(base.registry, name, one.values()) for name, one in found.items()))
+    return dict(zip(found, ids, strict=True))
+
+
+async def _push_all(registry: Registry, subject: str, schemas: Iterable[Schema]) -> int:
+    """Registers the schemas of one subject, oldest first, as far as they are not; answers the last one's id."""
+    number = 0
+    for schema in schemas:
+        number = await registry.find(subject, schema) or await registry.push(subject, schema)
+    return number
 
 
 async def identities(base: Base, topics: Sequence[str]) -> dict[str, Identity]:

@@ -16,8 +16,9 @@ from confluent_kafka import Consumer, KafkaException, Message
 
 from bridge.errors import Unavailable, Unknown
 from bridge.log.producer import Delivered, Headers, Outgoing, Producer
+from bridge.log.readers import record_of
 from bridge.log.record import Malformed, Place, Record, parse
-from streams.source import Partition, record_of
+from streams.source import Partition
 
 log = structlog.get_logger()
 

@@ -18,6 +18,7 @@ from bridge.log import kafka
 from bridge.log.record import Place
 from bridge.settings import Settings
 from bridge.wiring import Platform, identities, open_platform, state_cache
+from streams import reactors
 from streams.builds import Projecting
 from streams.dead_letters import DeadLetters
 from streams.owner import Code
@@ -85,7 +86,9 @@ async def run_reactors(settings: Settings, stop: asyncio.Event) -> None:
     async with open_platform(settings, owner=True) as platform:
         reactor = DeadLetters(platform.base.topics.dead_letters, partial(place, platform), platform.producer)
         config = kafka.consumer(platform.base.settings, f"{platform.base.settings.group}.dead-letters")
-        await reactor.run(config, topics(platform), stop)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(reactor.run(config, topics(platform), stop), name="dead letters")
+            tasks.create_task(reactors.run_all(platform, stop), name="reactors")
 
 
 ROLES = {"processor": run_processor, "reactors": run_reactors}

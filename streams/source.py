@@ -12,6 +12,7 @@ import structlog
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from bridge.errors import ForeignLog
+from bridge.log.readers import record_of
 from bridge.log.record import Record
 
 log = structlog.get_logger()
@@ -124,16 +125,3 @@ class Source:
     def close(self) -> None:
         """Leaves the group at once; the callbacks are called for what was assigned."""
         self._consumer.close()
-
-
-def record_of(message: Message) -> Record:
-    """A consumed message as a Record; Kafka's milliseconds become microseconds."""
-    epoch = message.leader_epoch()
-    return Record(
-        message.offset() or 0,
-        message.key(),
-        message.value(),
-        message.headers() or (),  # type: ignore[arg-type]
-        message.timestamp()[1] * 1000,
-        -1 if epoch is None else epoch,
-    )

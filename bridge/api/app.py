@@ -22,6 +22,7 @@ from bridge.api import (
     openapi,
     problems,
     projections,
+    reactors,
     replay,
     streams,
 )
@@ -58,10 +59,22 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.failure = None
     app.state.metrics = Metrics()
-    for resource in (appending, commands, streams, projections, events, replay, live, categories, health, metrics):
+    for resource in (
+        appending,
+        commands,
+        streams,
+        projections,
+        reactors,
+        events,
+        replay,
+        live,
+        categories,
+        health,
+        metrics,
+    ):
         # Taken over as they are: each router that is included instead costs 90 µs a request.
         app.router.routes.extend(resource.router.routes)
-    app.router.routes.extend((*projections.deciding.routes, *health.partitions.routes))
+    app.router.routes.extend((*projections.deciding.routes, *reactors.deciding.routes, *health.partitions.routes))
     app.add_exception_handler(LighthouseError, problems.on_error)
     app.add_exception_handler(RecursionError, problems.on_recursion)
     app.add_exception_handler(HTTPException, problems.on_http_error)

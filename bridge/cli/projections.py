@@ -91,7 +91,7 @@ def rebuild(
     """Build a projection's rows once more, beside those that answer until the new ones are complete."""
 
     async def work(platform: Platform) -> ProjectionAnswer:
-        await platform.steering.rebuild(name, version, _context())
+        await platform.steering.rebuild(name, version, steering_context())
         newest = platform.base.catalog.versions(name)
         wanted = (await platform.projections.decisions()).of(name).newest(version or max(newest))
         if wait:
@@ -126,7 +126,7 @@ async def _watch(platform: Platform, name: str, wanted: Build) -> None:
 @app.command()
 def retry(name: Name, version: Version = None, json: JsonFlag = False) -> None:
     """Try the events again at which a projection stands still."""
-    _decided(lambda platform: platform.steering.retry(name, version, _context()), json)
+    _decided(lambda platform: platform.steering.retry(name, version, steering_context()), json)
 
 
 @app.command()
@@ -136,19 +136,19 @@ def skip(
     json: JsonFlag = False,
 ) -> None:
     """Let a projection go on without an event that it stands at, now and in every rebuild of this version."""
-    _decided(lambda platform: platform.steering.skip(name, event, _context()), json)
+    _decided(lambda platform: platform.steering.skip(name, event, steering_context()), json)
 
 
 @app.command()
 def answer(name: Name, build: BuildText, json: JsonFlag = False) -> None:
     """Let a complete build answer, also an older one."""
-    _decided(lambda platform: platform.steering.answer(name, _build(build), _context()), json)
+    _decided(lambda platform: platform.steering.answer(name, _build(build), steering_context()), json)
 
 
 @app.command()
 def drop(name: Name, build: BuildText, json: JsonFlag = False) -> None:
     """Remove the rows of a build that does not answer."""
-    _decided(lambda platform: platform.steering.drop(name, _build(build), _context()), json)
+    _decided(lambda platform: platform.steering.drop(name, _build(build), steering_context()), json)
 
 
 def _decided(decide: Callable[[Platform], Awaitable[Appended]], json: bool) -> None:
@@ -167,5 +167,6 @@ def _build(text: str) -> Build:
     return int(version), int(generation or 0)
 
 
-def _context() -> Context:
+def steering_context() -> Context:
+    """Who decides by the command line: the user of this machine."""
     return Context(getpass.getuser(), key=draw())

@@ -6,31 +6,26 @@ and however often, so that a repeat can be recognised. The attributes are those 
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Any
-
 import msgspec
-from cloudevents.core.bindings.kafka import to_binary
-from cloudevents.core.formats.json import JSONFormat
-from cloudevents.core.v1.event import CloudEvent
 
-from bridge.events import RecordedEvent, StreamId
-from bridge.log.producer import Headers, Outgoing
-from bridge.times import EPOCH, rfc3339
+from bridge.events import RecordedEvent
+from bridge.log.producer import Outgoing
+from bridge.times import rfc3339
 
 ID = "ce_id"
 JSON = "application/json"
 AVRO = "application/avro"
 
-_format = JSONFormat()
 _encode = msgspec.json.Encoder().encode
 
 
 def outgoing(topic: str, event: RecordedEvent, value: bytes, content_type: str) -> Outgoing:
-    """The record of one event. `value` are its fields as `content_type` says, e.g. `json_value(event)` as JSON."""
-    message = to_binary(CloudEvent(_attributes(event, content_type), value), _format, lambda _: event.stream)
-    headers: Headers = list(message.headers.items())
-    return Outgoing(topic, -1, event.stream.encode(), message.value, headers)
+    """The record of one event. `value` are its fields as `content_type` says, e.g. `json_value(event)` as JSON.
+
+    Made by hand, for the library's `to_binary` takes 40 times as long; a test reads it with the library.
+    """
+    headers = [(name, text.encode()) for name, text in _headers(event, content_type) if text]
+    return Outgoing(topic, -1, event.stream.encode(), value, headers)  # type: ignore[arg-type]  # a list is invariant
 
 
 def json_value(event: RecordedEvent) -> bytes:
@@ -38,23 +33,22 @@ def json_value(event: RecordedEvent) -> bytes:
     return _encode(event.data)
 
 
-def _attributes(event: RecordedEvent, content_type: str) -> dict[str, Any]:
-    """All of them; those without a value are left out."""
-    envelope = event.envelope
-    attributes = {
-        "specversion": "1.0",
-        "id": event.id,
-        "source": f"/v1/streams/{event.stream}",
-        "type": f"lighthouse.{StreamId.parse(event.stream).category}.{event.type}",
-        "subject": event.stream,
-        "time": EPOCH + timedelta(microseconds=envelope.time),
-        "datacontenttype": content_type,
-        "streamversion": str(event.version),
-        "effectivetime": rfc3339(event.effective),
-        "actor": envelope.actor,
-        "partition": str(event.partition),
-        "offset": str(event.offset),
-        "correlationid": envelope.correlation,
-        "causationid": envelope.causation,
-    }
-    return {name: value for name, value in attributes.items() if value != ""}
+def _headers(event: RecordedEvent, content_type: str) -> tuple[tuple[str, str], ...]:
+    """All of them; an attribute without a value is not to be written."""
+    stream, envelope = event.stream, event.envelope
+    return (
+        ("content-type", content_type),
+        ("ce_specversion", "1.0"),
+        (ID, event.id),
+        ("ce_source", f"/v1/streams/{stream}"),
+        ("ce_type", f"lighthouse.{stream.partition('/')[0]}.{event.type}"),
+        ("ce_subject", stream),
+        ("ce_time", rfc3339(envelope.time)),
+        ("ce_streamversion", str(event.version)),
+        ("ce_effectivetime", rfc3339(event.effective)),
+        ("ce_actor", envelope.actor),
+        ("ce_partition", str(event.partition)),
+        ("ce_offset", str(event.offset)),
+        ("ce_correlationid", envelope.correlation),
+        ("ce_causationid", envelope.causation),
+    )

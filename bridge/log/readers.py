@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError as ReaderError
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message
+from confluent_kafka import TopicPartition as TopicOffset
 
 from bridge.errors import Unavailable
+from bridge.log.kafka import common
 from bridge.log.record import Record
 from bridge.settings import Settings
+
+MOMENT = 0.1
+"""Seconds that a follower waits for a record before it looks around."""
+
+AT_ONCE = 500
 
 
 class Reader:
@@ -48,7 +57,7 @@ class Reader:
             async with asyncio.timeout(self._timeout):
                 await self._start()
                 found = await self._kafka.end_offsets([TopicPartition(*where) for where in partitions])
-        except (KafkaError, TimeoutError) as error:
+        except (ReaderError, TimeoutError) as error:
             raise Unavailable(f"Kafka does not tell where {len(partitions)} partitions end: {error!r}") from error
         return {(where.topic, where.partition): int(end) for where, end in found.items()}
 
@@ -68,31 +77,33 @@ class Reader:
     async def _page(self, where: TopicPartition) -> list[Record]:
         try:
             pages = await self._kafka.getmany(where, timeout_ms=int(self._timeout * 1000))
-        except KafkaError as error:
+        except ReaderError as error:
             raise Unavailable(f"Kafka does not answer: {error!r}") from error
         page = pages.get(where)
         if not page:
             raise Unavailable(f"Kafka sent nothing of {where.topic}-{where.partition} for {self._timeout} s")
         return list(map(_record, page))
 
-    async def follow(self, topic: str, partition: int, start: int) -> AsyncGenerator[tuple[list[Record], int], None]:
+    async def follow(self, topic: str, partition: int, start: int) -> AsyncGenerator[tuple[list[Record], int]]:
         """The records of one partition from an offset on, for ever: whatever came, and the offset behind it.
 
-        Raises Unavailable when Kafka does not answer; an empty list says that there was nothing for a second.
+        Raises Unavailable where the log cannot be read there; an empty list says that there was nothing for a moment.
+        By the other client, since aiokafka alone reads no record that was compressed.
         """
-        consumer, where = self._consumer(), TopicPartition(topic, partition)
+        loop = asyncio.get_running_loop()
+        thread = ThreadPoolExecutor(1, "lighthouse-follower")
+        consumer = Consumer(_follower(self._settings))
         try:
-            async with asyncio.timeout(self._timeout):
-                await consumer.start()
-            consumer.assign([where])
-            consumer.seek(where, start)
+            consumer.assign([TopicOffset(topic, partition, start)])
+            behind = start
             while True:
-                pages = await consumer.getmany(where, timeout_ms=1000)
-                yield list(map(_record, pages.get(where, ()))), await consumer.position(where)
-        except (KafkaError, TimeoutError) as error:
-            raise Unavailable(f"Kafka does not answer: {error!r}") from error
+                records, behind = await loop.run_in_executor(thread, _poll, consumer, behind)
+                yield records, behind
+        except KafkaException as error:
+            raise Unavailable(f"{topic} cannot be read at {behind}: {error.args[0].str()}") from error
         finally:
-            await consumer.stop()
+            await loop.run_in_executor(thread, consumer.close)
+            thread.shutdown(wait=False)
 
     async def close(self) -> None:
         """Closes the connections, also those of a start that is under way or has failed."""
@@ -100,6 +111,44 @@ class Reader:
             self._started.cancel()
             await asyncio.gather(self._started, return_exceptions=True)
         await self._kafka.stop()
+
+
+def _follower(settings: Settings) -> dict[str, object]:
+    return common(settings, "lighthouse-follower") | {
+        "group.id": "lighthouse-follower",  # demanded, and never joined: the partition is assigned by hand
+        "enable.auto.commit": False,
+        "auto.offset.reset": "error",
+        "enable.partition.eof": True,  # also behind control records, which nobody is given
+        "queued.max.messages.kbytes": 16_384,
+    }
+
+
+def _poll(consumer: Consumer, behind: int) -> tuple[list[Record], int]:
+    """What comes within a moment, and the offset behind it."""
+    first = consumer.poll(MOMENT)
+    records: list[Record] = []
+    for message in (first, *consumer.consume(AT_ONCE, 0)) if first is not None else ():
+        if (error := message.error()) is None:
+            records.append(record_of(message))
+            behind = records[-1].offset + 1
+        elif error.code() == KafkaError._PARTITION_EOF:
+            behind = max(behind, message.offset() or 0)
+        elif not error.retriable():
+            raise KafkaException(error)
+    return records, behind
+
+
+def record_of(message: Message) -> Record:
+    """A consumed message as a Record; Kafka's milliseconds become microseconds."""
+    epoch = message.leader_epoch()
+    return Record(
+        message.offset() or 0,
+        message.key(),
+        message.value(),
+        message.headers() or (),  # type: ignore[arg-type]
+        message.timestamp()[1] * 1000,
+        -1 if epoch is None else epoch,
+    )
 
 
 def _record(one: ConsumerRecord) -> Record:

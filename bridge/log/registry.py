@@ -49,6 +49,13 @@ class Registry:
         """The subject's versions, oldest first; empty for an unknown subject."""
         return list(await self._call("GET", f"/subjects/{subject}/versions") or [])
 
+    async def version(self, subject: str, number: int) -> Schema:
+        """A version of a subject, as `versions` names it. Raises RegistryAway, SchemaError."""
+        answer = await self._call("GET", f"/subjects/{subject}/versions/{number}")
+        if answer is None:
+            raise SchemaError(f"{subject} has no version {number}")
+        return _parsed(answer["schema"], f"version {number} of {subject}")
+
     async def find(self, subject: str, schema: Schema) -> int | None:
         """The id under which exactly this schema is registered in the subject, or None."""
         answer = await self._call("POST", f"/subjects/{subject}", {"schema": canonical(schema)})

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
-from bridge.application import DEAD_LETTERS
+from bridge.application import DEAD_LETTERS, PUBLISHED
 from bridge.decisions import CATEGORY as SYSTEM
 from bridge.errors import LighthouseError, Unavailable
 from bridge.log.kafka import admin
@@ -101,7 +101,12 @@ class Topics:
         names = [self.name(category) for category in sorted(categories)]
         partitions = {self.name(SYSTEM): 1}
         specs = [TopicSpec(name, partitions.get(name, self._settings.partitions), replicas, config) for name in names]
-        return [*specs, TopicSpec(self.dead_letters, 1, replicas, {**config, "message.timestamp.type": "CreateTime"})]
+        written = {**config, "message.timestamp.type": "CreateTime"}
+        if self._settings.publish:
+            known = await self.facts(names)
+            counts = {one.name: known[one.name].partitions if one.name in known else one.partitions for one in specs}
+            specs += [TopicSpec(f"{name}.{PUBLISHED}", count, replicas, written) for name, count in counts.items()]
+        return [*specs, TopicSpec(self.dead_letters, 1, replicas, written)]
 
     async def copy_spec(self, name: str, partitions: int) -> TopicSpec:
         """A topic of no category, for what is copied out of them."""
