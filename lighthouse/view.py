@@ -61,16 +61,16 @@ class ProjectView:
 
 
 def _files(before: Mapping[str, Stored], after: Mapping[str, Stored]) -> Iterator[File]:
-    """In the paths' order where it matters which of several equal files was moved: a mapping has none of its own."""
+    """In any order; which of several equal files moved where is told by the order of their paths."""
     gone: dict[str, list[str]] = {}
-    for path in sorted(path for path in before if path not in after):
+    for path in sorted((path for path in before if path not in after), reverse=True):
         gone.setdefault(before[path].hash, []).append(path)
-    for path in sorted(path for path in after if path not in before):
-        sources = gone.get(after[path].hash)
-        yield File(path, note(after[path]), Mark.ADDED, sources.pop() if sources else "")
     for path, file in after.items():
         if (old := before.get(path)) is not None:
             yield File(path, note(file), Mark.SAME if old is file or old == file else Mark.CHANGED)
+    for path in sorted(path for path in after if path not in before):
+        sources = gone.get(after[path].hash)
+        yield File(path, note(after[path]), Mark.ADDED, sources.pop() if sources else "")
     for path in chain.from_iterable(gone.values()):
         yield File(path, note(before[path]), Mark.REMOVED)
 

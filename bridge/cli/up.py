@@ -31,6 +31,7 @@ from bridge.survey import CategoryStatus, PartitionStatus, by_category, survey
 from bridge.wiring import Platform, create_topics, open_base, open_platform, push_schemas
 
 TRY_NEXT = """
+[bold]Look[/bold] at it in a browser: {url}
 [bold]Try next[/bold], in another terminal:
   {lighthouse} status
   {lighthouse} events {stream} --limit 5

@@ -100,14 +100,14 @@ async def look(platform: Platform) -> Sample:
     for name in platform.projections.names:
         builds = (await platform.projections.status(name)).builds
         if builds:
-            figures[name] = figures_of(max(builds, key=lambda build: build.build), ends, time.time())
+            figures[name] = figures_of(max(builds, key=lambda build: build.build), ends)
     return Sample(time.time(), figures)
 
 
-def figures_of(build: BuildStatus, ends: Ends, now: float) -> Figures:
+def figures_of(build: BuildStatus, ends: Ends) -> Figures:
     """A build behind the log: what its owners have not applied yet counts too."""
     records = sum(_missing(one, ends) for one in build.partitions)
-    seconds = max((_seconds(one, ends, now) for one in build.partitions), default=0.0)
+    seconds = max((_seconds(one, ends) for one in build.partitions), default=0.0)
     return Figures(records, round(seconds, 3), sum(one.position for one in build.partitions))
 
 
@@ -116,9 +116,7 @@ def _missing(one: InPartition, ends: Ends) -> int:
     return max(0, known.end - one.position) if known is not None else one.end - one.position
 
 
-def _seconds(one: InPartition, ends: Ends, now: float) -> float:
-    """Behind the history as the build tells, and behind the log since the last event that was applied."""
+def _seconds(one: InPartition, ends: Ends) -> float:
+    """Behind the history as the build tells, and the history behind the log."""
     known = ends.get((one.category, one.partition))
-    if known is None or not known.lag or not known.effective:
-        return one.seconds
-    return one.seconds + max(0.0, now - known.effective / 1e6)
+    return one.seconds + (known.behind if known is not None else 0.0)

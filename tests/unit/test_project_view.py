@@ -57,10 +57,10 @@ def test_files_are_marked_by_what_became_of_them(view: ProjectView) -> None:
     assert view.shape(before, after).files == [
         File("changed", "2 B", Mark.CHANGED),
         File("gone", "1 B", Mark.REMOVED),
-        File("here", "1 B", Mark.ADDED, "twin"),
+        File("here", "1 B", Mark.ADDED, "moved"),
         File("kept", "1 B"),
-        File("moved", "1 B", Mark.REMOVED),
         File("new", "1 B", Mark.ADDED),
+        File("twin", "1 B", Mark.REMOVED),
     ]
 
 
