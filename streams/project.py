@@ -108,11 +108,11 @@ class Fold:
 
     def _all(self, items: Sequence[Found], many: Callable[[Any, Any], None]) -> bool:
         """All items in one call, if they allow that and the code does; else one by one from here on."""
+        self._undo.clear()
         try:
             if self._skips or {*map(type, items)} != {RecordedEvent}:
                 raise _Unread
             self._streams = {item.stream for item in items}
-            self._undo.clear()
             many(items, self)
             self._encode(0)
         except Absent:
@@ -133,10 +133,10 @@ class Fold:
         self.parked = ParkedEvent(item.stream, item.version, item.id, item.effective, said, trace, unread=unread)
 
     def _one(self, item: Found) -> None:
+        self._undo.clear()
         if isinstance(item, Unreadable):
             raise _Unread(item.error)
         self._streams = (item.stream,)
-        self._undo.clear()
         self._project(item, self)
         if self._undo:
             self._encode(item.effective)
