@@ -215,9 +215,13 @@ def stream_of_reactor(reactor: str) -> str:
 
 @dataclass
 class Decisions:
-    """What was decided so far, by projection and by reactor; `number` rises with each decision."""
+    """What was decided so far, by projection and by reactor; `number` rises with each decision.
+
+    `complete` says that all is known which the log held when this process began to read it.
+    """
 
     number: int = 0
+    complete: bool = True
     decided: dict[str, Decided] = field(default_factory=dict)
     reactors: dict[str, Reactions] = field(default_factory=dict)
 

@@ -90,6 +90,9 @@ class Builds:
         """Heeds what was decided since the last time: builds begun, retired and dropped, retries and skips."""
         if self._decided == self._projecting.decisions.number:
             return
+        if not self._projecting.decisions.complete:
+            self._go_on(writes, position)
+            return
         self._decided = self._projecting.decisions.number
         wanted = {build.progress: build for build in self._wanted()}
         for key, build in wanted.items():
@@ -100,6 +103,19 @@ class Builds:
             self._retire(writes, key, position)
         for standing in self._standing.values():
             self._free(writes, standing)
+
+    def _go_on(self, writes: Writes, position: int) -> None:
+        """While it is not known yet what was decided: live builds whose code is here are fed, all else waits."""
+        code = {(one.name, one.version): one for one in self._projecting.projections}
+        for key, progress in self._found.items():
+            name, number = keys.unpack_progress(key)
+            version, generation = keys.unpack_build(number)
+            if not progress.live:
+                continue
+            if (projection := code.get((name, version))) is None:
+                self._retire(writes, key, position)
+            else:
+                self._standing.setdefault(key, _Standing(Build(projection, generation), progress))
 
     def _wanted(self) -> list[Build]:
         by_name: dict[str, dict[int, Projection[Any]]] = {}
@@ -153,7 +169,10 @@ class Builds:
     @property
     def busy(self) -> bool:
         """Whether there is anything to do between batches."""
-        behind = self._decided != self._projecting.decisions.number
+        decisions = self._projecting.decisions
+        if not decisions.complete:
+            return False
+        behind = self._decided != decisions.number
         return behind or bool(self._doomed) or any(standing.building for standing in self._standing.values())
 
     # Live

@@ -7,13 +7,10 @@ import signal
 from collections.abc import Callable
 from functools import partial
 
-import structlog
-
 from bridge import collector
 from bridge.cache import Cache
 from bridge.decisions import CATEGORY as SYSTEM
 from bridge.decisions import Decisions
-from bridge.errors import Unavailable
 from bridge.log import kafka
 from bridge.log.record import Place
 from bridge.settings import Settings
@@ -25,8 +22,6 @@ from streams.owner import Code
 from streams.processor import Parts, Processor
 from streams.source import Partition
 from streams.switch import Switch
-
-log = structlog.get_logger()
 
 Step = Callable[[str], None]
 
@@ -40,21 +35,10 @@ async def run_processor(settings: Settings, stop: asyncio.Event, step: Step = la
 async def process(platform: Platform, stop: asyncio.Event, step: Step = lambda _: None) -> None:
     """The same with a platform that is open."""
     settings = platform.base.settings
-    processor = Processor(_parts(platform, await _decisions(platform, stop), step))
+    processor = Processor(_parts(platform, platform.projections.follow(), step))
     switch = Switch(platform, lambda: (platform.facts[SYSTEM].name, 0) in processor.owners, step)
     async with switch.running():
         await processor.run(kafka.consumer(settings, settings.group), topics(platform), stop)
-
-
-async def _decisions(platform: Platform, stop: asyncio.Event) -> Decisions:
-    """What was decided: read before any partition is opened, for it says what to feed there."""
-    while True:
-        try:
-            return await platform.projections.decisions()
-        except Unavailable as error:
-            if stop.is_set():
-                raise
-            log.warning("decisions not read yet", error=str(error))
 
 
 def _parts(platform: Platform, decisions: Decisions, step: Step) -> Parts:

@@ -93,7 +93,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             platform = await stack.enter_async_context(open_platform(app.state.settings))
             app.state.front = Front(platform, Tokens(platform.facts, platform.spaces), app.state.metrics)
             app.state.categories = categories.describe(platform)
-            await platform.projections.decisions()
+            platform.projections.follow()
             app.state.window = await stack.enter_async_context(open_window(platform, app.state.renderer))
         except LighthouseError as error:
             app.state.failure = error

@@ -129,6 +129,10 @@ class Projections:
         """The projections that are registered."""
         return sorted({projection.name for projection in self._catalog.projections})
 
+    def follow(self) -> Decisions:
+        """Begins to follow what is decided, and waits for nothing."""
+        return self._follower.start()
+
     async def decisions(self) -> Decisions:
         """What was decided. Raises Unavailable."""
         return await self._follower.current(self._deadline)

@@ -65,29 +65,29 @@ class Follower:
     """Keeps `decisions` as the log has them, from `start` to `close`."""
 
     def __init__(self, reader: Reader, schemas: Schemas, place: Place) -> None:
-        self.decisions = Decisions()
+        self.decisions = Decisions(complete=False)
         self._reader = reader
         self._schemas = schemas
         self._place = place
         self._admitted = Admitted(place, self.decisions)
         self._task: asyncio.Task[None] | None = None
-        self._moved = asyncio.Condition()
+        self._complete = asyncio.Event()
 
-    async def current(self, timeout: float) -> Decisions:
-        """The decisions; the first call waits until what the log held then has been read.
-
-        Raises Unavailable after `timeout` seconds.
-        """
+    def start(self) -> Decisions:
+        """Follows from now on; answers what is known so far, which may be nothing yet."""
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="decisions")
-            self._end = asyncio.ensure_future(self._reader.end(self._place.topic, self._place.partition))
-        try:
-            async with asyncio.timeout(timeout):
-                end = await asyncio.shield(self._end)
-                async with self._moved:
-                    await self._moved.wait_for(lambda: self._admitted.position >= end)
-        except TimeoutError:
-            raise Unavailable(f"{self._place.topic} was not read within {timeout:g} s") from None
+        return self.decisions
+
+    async def current(self, timeout: float) -> Decisions:
+        """The decisions; the first call waits until they are complete. Raises Unavailable after `timeout` seconds."""
+        self.start()
+        if not self.decisions.complete:
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._complete.wait()
+            except TimeoutError:
+                raise Unavailable(f"{self._place.topic} was not read within {timeout:g} s") from None
         return self.decisions
 
     async def _run(self) -> None:
@@ -101,18 +101,23 @@ class Follower:
             await asyncio.sleep(PAUSE)
 
     async def _follow(self) -> None:
-        start = self._admitted.position
+        start, end = self._admitted.position, await self._reader.end(self._place.topic, self._place.partition)
+        self._reached(end)
         async with aclosing(self._reader.follow(self._place.topic, self._place.partition, start)) as found:
             async for records, behind in found:
                 for record in records:
                     await self._admitted.take(record, self._schemas)
                 self._admitted.position = behind
-                async with self._moved:
-                    self._moved.notify_all()
+                self._reached(end)
+
+    def _reached(self, end: int) -> None:
+        """The first time that the end is reached which the log had, the decisions are complete."""
+        if not self.decisions.complete and self._admitted.position >= end:
+            self.decisions.complete = True
+            self._complete.set()
 
     async def close(self) -> None:
         """Ends the reading."""
         if self._task is not None:
             self._task.cancel()
-            self._end.cancel()
-            await asyncio.gather(self._task, self._end, return_exceptions=True)
+            await asyncio.gather(self._task, return_exceptions=True)

@@ -139,6 +139,10 @@ def progress_of(bench: Bench, projection: Projection[Any], generation: int = 0) 
     return Progress.unpack(bench.rows()[key])
 
 
+def busy(bench: Bench) -> bool:
+    return bench.owner.building
+
+
 def go(bench: Bench, log: Sequence[Record], steps: Sequence[str], sizes: Iterator[int]) -> None:
     """Plays the steps until the log is applied and every build is done."""
     for step in [*steps, *["batch"] * len(log)]:
@@ -271,6 +275,27 @@ def test_an_event_that_cannot_be_read_holds_a_build_until_it_can(size: int) -> N
     bench.built()
     assert progress_of(bench, MEMOS).live
     assert current(bench, MEMOS) == projected(MEMOS, events_of(bench))
+    assert current(bench, BALANCES) == projected(BALANCES, events_of(bench))
+
+
+def test_while_decisions_are_not_known_live_builds_go_on_and_all_else_waits() -> None:
+    log = records(numbered([Draft(), Draft(), Draft(), Draft()]))
+    bench = Bench(projecting=projecting(MEMOS, BALANCES)).built()
+    bench.take(log[:1])
+    bench.projecting = projecting(MEMOS, MANY, decisions=(unknown := Decisions(complete=False)))
+    bench.deploy()
+    assert busy(bench) is False
+    bench.take(log[:3])
+    assert current(bench, MEMOS) == projected(MEMOS, events_of(bench)[:3])
+    assert (progress_of(bench, BALANCES).live, progress_of(bench, BALANCES).offset) == (False, 1)
+    unknown.complete = True
+    assert busy(bench) is True
+    bench.built()
+    assert current(bench, MANY) == projected(MANY, events_of(bench))
+    bench.projecting = projecting(MEMOS, BALANCES)
+    bench.deploy()
+    bench.built()
+    bench.take(log[2:])
     assert current(bench, BALANCES) == projected(BALANCES, events_of(bench))
 
 
