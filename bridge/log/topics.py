@@ -20,6 +20,8 @@ from bridge.settings import Settings
 
 T = TypeVar("T")
 TIMEOUT = 15.0
+KNOWN = 0.1
+"""Seconds between two looks whether a new topic is known."""
 
 CATEGORY_CONFIG: Mapping[str, str] = {
     "message.timestamp.type": "LogAppendTime",
@@ -122,7 +124,17 @@ class Topics:
         created = self._admin.create_topics([_new(spec) for spec in missing], request_timeout=TIMEOUT)
         for future in created.values():
             await answered(future, fine=("TOPIC_ALREADY_EXISTS",))
+        await self._known({spec.name for spec in missing})
         return [spec.name for spec in missing]
+
+    async def _known(self, names: set[str]) -> None:
+        """Waits until brokers that are asked know of new topics: the one that made them does so first."""
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                while names - (await self.facts(sorted(names))).keys():  # noqa: ASYNC110 - Kafka tells nobody
+                    await asyncio.sleep(KNOWN)
+        except TimeoutError:
+            raise Unavailable(f"Kafka does not know its new topics within {TIMEOUT:g} s") from None
 
     async def facts(self, names: Sequence[str]) -> dict[str, TopicFacts]:
         """The topics as they are; one that does not exist is left out."""
@@ -132,14 +144,15 @@ class Topics:
             if (topic := await answered(future, fine=("UNKNOWN_TOPIC_OR_PART",))) is not None:
                 found[name] = topic
         configs = await self._configs(ResourceType.TOPIC, list(found))
-        return {name: _facts(topic, configs[name]) for name, topic in found.items()}
+        return {name: _facts(topic, configs[name]) for name, topic in found.items() if name in configs}
 
     async def _configs(self, kind: ResourceType, names: list[str]) -> dict[str, dict[str, str]]:
         if not names:
             return {}
         asked = self._admin.describe_configs([ConfigResource(kind, name) for name in names], request_timeout=TIMEOUT)
-        answers = {resource.name: await answered(future) for resource, future in asked.items()}
-        return {name: {key: entry.value for key, entry in found.items()} for name, found in answers.items()}
+        fine = ("UNKNOWN_TOPIC_OR_PART",)
+        answers = {resource.name: await answered(future, fine) for resource, future in asked.items()}
+        return {name: {key: entry.value for key, entry in found.items()} for name, found in answers.items() if found}
 
     async def differences(self, specs: Sequence[TopicSpec]) -> list[Difference]:
         """What is not as it should be. Partition counts are not judged: they are fixed when a topic is made."""

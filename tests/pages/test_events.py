@@ -61,7 +61,7 @@ async def test_an_event_opens_with_its_headers_and_data(page: Page, api: httpx.A
 async def test_filters_let_through_what_they_name(page: Page, api: httpx.AsyncClient) -> None:
     stream, other = fresh(), fresh()
     await opened(page)
-    await page.get_by_label("Actor").fill("eve")
+    await page.get_by_role("textbox", name="Actor").fill("eve")
     await expect(page).to_have_url("/events?actor=eve&speed=0")
     await expect(page.locator("#light")).to_have_attribute("data-state", "on")
     await appended(api, other, **{"Lighthouse-Actor": "bob"})
