@@ -133,7 +133,7 @@ ROWS = {
     "publish": Row(
         "the publisher: admitted events to CloudEvents in Kafka, from the beginning of a history",
         "events/s",
-        (at_least(20_000),),
+        (at_least(10_000),),
         "bare confluent-kafka producer of the raw records",
         publish,
     ),
