@@ -13,6 +13,7 @@ from benchmarks.memory import memory
 from benchmarks.over_http import http_append, http_append_batch
 from benchmarks.page import page
 from benchmarks.process import process, project
+from benchmarks.publish import publish
 from benchmarks.rebuild import rebuild
 from benchmarks.replay import replay_sse
 from benchmarks.servers import Servers
@@ -128,6 +129,13 @@ ROWS = {
         (below(1),),
         "rows as they are now, p99",
         row_as_of,
+    ),
+    "publish": Row(
+        "the publisher: admitted events to CloudEvents in Kafka, from the beginning of a history",
+        "events/s",
+        (at_least(10_000),),
+        "bare confluent-kafka producer of the raw records",
+        publish,
     ),
     "rebuild": Row(
         "rebuild of one projection over 1,000,000 events: alone, and beside 1,000 appends/s",

@@ -1,4 +1,4 @@
-"""What a user registers with the platform: schemas, deciders, projections, reactors.
+"""What a user registers with the platform: schemas, deciders, projections, reactors, timers.
 
 A package names its application in its entry points, and every process of the platform finds it:
 
@@ -20,6 +20,7 @@ from bridge.decider import Decider
 from bridge.errors import NotFound, SchemaError
 from bridge.projection import Projection
 from bridge.reactor import OURS, Reactor
+from bridge.timer import Timer, pending_of
 from bridge.upcast import Change, Upcast, by_category
 from bridge.views import Views, no_views
 
@@ -49,7 +50,8 @@ class Application:
     `listings` says by category how a state is shown in a terminal, as lines of text, and `views` how on a page.
     `commands` is a typer application whose commands the `lighthouse` command line takes over, loaded when called.
     `upcasts` lead events of old schema versions to the newest, without a gap. `projections` may hold several versions
-    of one name: an old one is fed on until a new one answers in its place. `reactors` have effects outside the log.
+    of one name: an old one is fed on until a new one answers in its place. `reactors` have effects outside the log,
+    `timers` give commands when they are due.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Application:
     upcasts: tuple[Upcast, ...] = ()
     projections: tuple[Projection[Any], ...] = ()
     reactors: tuple[Reactor, ...] = ()
+    timers: tuple[Timer, ...] = ()
 
     def categories(self) -> tuple[str, ...]:
         """The categories, by name: the folders of `schemas` that hold an .avsc."""
@@ -85,6 +88,7 @@ class Catalog:
     upcasts: dict[str, dict[tuple[str, int], Change]] = field(default_factory=dict)
     projections: tuple[Projection[Any], ...] = ()
     reactors: tuple[Reactor, ...] = ()
+    timers: tuple[Timer, ...] = ()
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -116,7 +120,7 @@ def catalog(applications: Iterable[Application]) -> Catalog:
 
     Raises SchemaError when two claim one category or one topic, one is the platform's own, a decider has no schemas,
     an upcast is of no event type or stands beside another of its step, a projection stands beside another of its
-    version, or a reactor beside another of its name.
+    version, a reactor or a timer beside another of its name, or a timer's category has no decider.
     """
     known = tuple(applications)
     schemas: dict[str, Path] = {}
@@ -135,7 +139,9 @@ def catalog(applications: Iterable[Application]) -> Catalog:
     listings = {category: lines for application in known for category, lines in application.listings.items()}
     commands = tuple(one.commands for one in known if one.commands)
     views = tuple(application.views for application in known)
-    folds = _upcasts(known, schemas), _projections(known, schemas), _reactors(known, schemas)
+    timers = _timers(known, deciders)
+    projections = (*_projections(known, schemas), *map(pending_of, timers))
+    folds = _upcasts(known, schemas), projections, _reactors(known, schemas), timers
     return Catalog(schemas, deciders, marks, listings, views, commands, *folds)
 
 
@@ -178,6 +184,17 @@ def _reactors(known: Iterable[Application], schemas: Mapping[str, Path]) -> tupl
         for category in one.categories or ():
             if category not in schemas:
                 raise SchemaError(f"reactor {one.name} reads category {category}, which no application has")
+        found[one.name] = one
+    return tuple(found.values())
+
+
+def _timers(known: Iterable[Application], deciders: Mapping[str, Decider[Any, Any, Any]]) -> tuple[Timer, ...]:
+    found: dict[str, Timer] = {}
+    for one in (timer for application in known for timer in application.timers):
+        if one.name in found:
+            raise SchemaError(f"timer {one.name} is registered twice")
+        if one.category not in deciders:
+            raise SchemaError(f"timer {one.name} gives commands to category {one.category}, which has no decider")
         found[one.name] = one
     return tuple(found.values())
 

@@ -1,7 +1,8 @@
-"""What the platform itself decides, as the decider of category `system`: one stream a projection, one a reactor.
+"""What the platform itself decides, as the decider of category `system`: one stream a projection, reactor, timer.
 
 Processors and readers fold these streams straight from the log (`bridge.system`), so the category has no answering
-version, skip or pause of its own. What is decided of projections stands here, of reactors in `bridge.reactions`.
+version, skip or pause of its own. What is decided of projections stands here, of reactors in `bridge.reactions`,
+of timers in `bridge.timings`.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bridge import reactions
+from bridge import reactions, timings
 from bridge.decider import Decider
 from bridge.errors import Refused
 from bridge.reactions import Reactions
+from bridge.timings import Timed, Timings
 
 CATEGORY = "system"
 SCHEMAS = Path(__file__).parent / "schemas"
@@ -177,15 +179,24 @@ class System:
 
     projection: Decided = Decided()
     reactor: Reactions = Reactions()  # noqa: RUF009 - immutable
+    timer: Timings = Timings()  # noqa: RUF009
 
 
-def _decide(command: Command | reactions.Command, state: System) -> Sequence[Event | reactions.Event]:
+AnyCommand = Command | reactions.Command | timings.Command
+AnyEvent = Event | reactions.Event | timings.Event
+
+
+def _decide(command: AnyCommand, state: System) -> Sequence[AnyEvent]:
+    if isinstance(command, timings.COMMANDS):
+        return timings.decide(command, state.timer)
     if isinstance(command, reactions.COMMANDS):
         return reactions.decide(command, state.reactor)
     return decide(command, state.projection)
 
 
-def _evolve(state: System, event: Event | reactions.Event) -> System:
+def _evolve(state: System, event: AnyEvent) -> System:
+    if isinstance(event, timings.EVENTS):
+        return replace(state, timer=timings.evolve(state.timer, event))
     if isinstance(event, reactions.EVENTS):
         return replace(state, reactor=reactions.evolve(state.reactor, event))
     return replace(state, projection=evolve(state.projection, event))
@@ -193,13 +204,13 @@ def _evolve(state: System, event: Event | reactions.Event) -> System:
 
 decider = Decider(
     category=CATEGORY,
-    version=2,
+    version=3,
     initial=System(),
     state=System,
     decide=_decide,
     evolve=_evolve,
-    commands=(Begin, Answer, Drop, Retry, Skip, *reactions.COMMANDS),
-    events=(BuildBegun, BuildAnswered, BuildDropped, RetryAsked, EventSkipped, *reactions.EVENTS),
+    commands=(Begin, Answer, Drop, Retry, Skip, *reactions.COMMANDS, *timings.COMMANDS),
+    events=(BuildBegun, BuildAnswered, BuildDropped, RetryAsked, EventSkipped, *reactions.EVENTS, *timings.EVENTS),
 )
 
 
@@ -213,9 +224,14 @@ def stream_of_reactor(reactor: str) -> str:
     return f"{CATEGORY}/{reactions.stream_name(reactor)}"
 
 
+def stream_of_timer(timer: str) -> str:
+    """The stream that holds what was decided of a timer."""
+    return f"{CATEGORY}/{timings.PREFIX}{timer}"
+
+
 @dataclass
 class Decisions:
-    """What was decided so far, by projection and by reactor; `number` rises with each decision.
+    """What was decided so far, by projection, reactor and timer; `number` rises with each decision.
 
     `complete` says that all is known which the log held when this process began to read it.
     """
@@ -224,6 +240,7 @@ class Decisions:
     complete: bool = True
     decided: dict[str, Decided] = field(default_factory=dict)
     reactors: dict[str, Reactions] = field(default_factory=dict)
+    timers: dict[str, Timed] = field(default_factory=dict)
 
     def of(self, projection: str) -> Decided:
         """What was decided of one projection."""
@@ -233,10 +250,16 @@ class Decisions:
         """What was decided of one reactor."""
         return self.reactors.get(reactor, Reactions())
 
-    def take(self, stream: str, event: Event | reactions.Event) -> None:
-        """One more decision."""
+    def of_timer(self, timer: str) -> Timed:
+        """What was decided of one timer."""
+        return self.timers.get(timer, Timed())
+
+    def take(self, stream: str, event: AnyEvent, time: int = 0) -> None:
+        """One more decision, of this time of the log."""
         name = stream.partition("/")[2]
-        if isinstance(event, reactions.EVENTS):
+        if isinstance(event, timings.EVENTS):
+            self.timers.setdefault(name.removeprefix(timings.PREFIX), Timed()).take(event, time)
+        elif isinstance(event, reactions.EVENTS):
             reactor = name.removeprefix(reactions.PREFIX)
             self.reactors[reactor] = reactions.evolve(self.of_reactor(reactor), event)
         else:

@@ -57,6 +57,10 @@ class Rules:
     attempts: int
 
 
+Check = Callable[[View], Awaitable[None]]
+"""Raises where a command must not be decided any more, as a view of the stream's space shows."""
+
+
 class _Attempt(msgspec.Struct, frozen=True, eq=False):
     """An append on its way: where it goes, who asks, under which id, until when (event loop time)."""
 
@@ -106,8 +110,11 @@ class Handler:
             await self._foresee(attempt, expected, head.next, position)  # A2
         return await self._write(attempt, events, expected)
 
-    async def execute(self, stream: str, command: Any, context: Context) -> Appended:
-        """Decides and appends; a lost race is decided again under the same append id. See Commands.execute."""
+    async def execute(self, stream: str, command: Any, context: Context, check: Check | None = None) -> Appended:
+        """Decides and appends; a lost race is decided again under the same append id. See Commands.execute.
+
+        `check` is asked with each view in which the command is decided, and raises what keeps it from that.
+        """
         typed = self.decider(stream)
         attempt = self._attempt(stream, context, type(command).__name__, None, command)
         for _ in range(self._rules.attempts):
@@ -115,6 +122,8 @@ class Handler:
                 known, head = await self._look(attempt, view)
                 if known is not None:
                     return _answer(attempt, known)
+                if check is not None:
+                    await check(view)
                 state = await self._state(view, typed, stream, head)
                 position = view.mark.position
             events = _decided(attempt, typed, command, state, position)  # A2

@@ -274,10 +274,10 @@ async def _push_events(base: Base, category: str) -> dict[str, int]:
 
 
 async def _push_all(registry: Registry, subject: str, schemas: Iterable[Schema]) -> int:
-    """Registers the schemas of one subject, oldest first, as far as they are not; answers the last one's id."""
+    """Registers the schemas of one subject, oldest first; answers the last one's id."""
     number = 0
     for schema in schemas:
-        number = await registry.find(subject, schema) or await registry.push(subject, schema)
+        number = await registry.register(subject, schema)
     return number
 
 

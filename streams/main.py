@@ -18,6 +18,7 @@ from bridge.wiring import Platform, identities, open_platform, state_cache
 from streams import reactors
 from streams.builds import Projecting
 from streams.dead_letters import DeadLetters
+from streams.firing import Around, Firing
 from streams.owner import Code
 from streams.processor import Parts, Processor
 from streams.source import Partition
@@ -37,8 +38,22 @@ async def process(platform: Platform, stop: asyncio.Event, step: Step = lambda _
     settings = platform.base.settings
     processor = Processor(_parts(platform, platform.projections.follow(), step))
     switch = Switch(platform, lambda: (platform.facts[SYSTEM].name, 0) in processor.owners, step)
-    async with switch.running():
+    firing = Firing(_around(platform, step), lambda: processor.owners)
+    async with switch.running(), firing.running():
         await processor.run(kafka.consumer(settings, settings.group), topics(platform), stop)
+
+
+def _around(platform: Platform, step: Step) -> Around:
+    known = {projection.name for projection in platform.base.catalog.projections}
+    return Around(
+        [timer for timer in platform.base.catalog.timers if timer.pending in known],
+        platform.handler,
+        platform.stores.open,
+        platform.ticker.tick,
+        platform.projections.decisions,
+        platform.projections.decisions_now,
+        step,
+    )
 
 
 def _parts(platform: Platform, decisions: Decisions, step: Step) -> Parts:

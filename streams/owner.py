@@ -67,6 +67,12 @@ class Owner:
         self._last: Last | None = None
         self._builds = Builds(code.projecting, place.space)
         self._seen_event = time.monotonic()
+        self._high = 0
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether it has applied all that the log held when this owner opened it (P1)."""
+        return self._mark.position >= self._high
 
     @property
     def mark(self) -> Mark:
@@ -85,6 +91,7 @@ class Owner:
 
     async def open(self, ends: LogEnds) -> None:
         """P1: takes the space over and checks that its log is this one. Raises ForeignLog with the space stopped."""
+        self._high = ends.high
         self._mark = await self._store.own()
         async with self._store.view() as view:
             known = await view.get(keys.IDENTITY)

@@ -7,7 +7,6 @@ it (`streams.reactors`). What people say of it, and what it has to say, are deci
 from __future__ import annotations
 
 import asyncio
-import time
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -30,11 +29,11 @@ AWAY = (Unavailable, Unknown)
 """Errors that say nothing against the event: the platform itself is away."""
 
 PAGE = Most(rows=1000, bytes=1024 * 1024)
-QUICK, IDLE = 0.01, 0.05
-"""Seconds between two looks at the store while events come, and while none have come for a second."""
-
 HELD = 0.5
 """Seconds after which what could not be asked is asked again."""
+
+STILL = 0.2
+"""Seconds after which one that stands still looks whether a person has spoken."""
 
 UNREAD = 1.0
 """Seconds after which an event that cannot be decoded is looked at again."""
@@ -128,13 +127,15 @@ class Reacting:
         self._stopping = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._moved = 0.0
+        self._wake = asyncio.Event()
+        self._asleep = False
         self._told = ""
         self._task = asyncio.create_task(self._run(), name=f"{effect.name} {space.place.space}")
 
     async def stop(self) -> None:
         """Lets an effect under way end, for some seconds, and no other begin."""
         self._stopping.set()
+        self._wake.set()
         try:
             async with asyncio.timeout(FINISH):
                 await self._idle.wait()
@@ -159,10 +160,25 @@ class Reacting:
     async def _go(self) -> None:
         if self.place is None:
             await self._settle()
-        elif await self._step(self.place):
-            self._moved = time.monotonic()
-        else:
-            await self._pause(QUICK if time.monotonic() - self._moved < 1.0 else IDLE)
+        elif (found := await self._fetch(self.place)) is None:
+            await self._sleep()
+        elif not await self._step(self.place, *found):
+            await self._pause(STILL)
+
+    async def _sleep(self) -> None:
+        self._wake.clear()
+        self._asleep = not self._stopping.is_set()
+        if self._asleep:
+            await self._wake.wait()
+        self._asleep = False
+
+    async def look(self) -> None:
+        """Wakes it where the store has moved on: one look for all partitions costs less than each with a timer."""
+        if not self._asleep or self.place is None:
+            return
+        async with self._space.store.view() as view:
+            if view.mark.position > self.place[0]:
+                self._wake.set()
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -224,12 +240,8 @@ class Reacting:
 
     # From there on
 
-    async def _step(self, place: Spot) -> bool:
-        """The next page. False where there was nothing to be done, or nothing that may be done now."""
-        found = await self._fetch(place)
-        if found is None:
-            return False
-        fetched, position = found
+    async def _step(self, place: Spot, fetched: Fetched, position: int) -> bool:
+        """One page. False where nothing more of it may be done now."""
         reactions = (await self._asked.decisions()).of_reactor(self._effect.name)
         standing = reactions.of(self._category, self._partition)
         if _parked(standing, place):
@@ -316,7 +328,7 @@ class Reacting:
         await self._record(item, said, trace)
         log.warning("reactor parked", **self._who, at=item.id, error=said)
         while (await self._standing()).parks <= parks and not self._stopping.is_set():
-            await self._pause(IDLE)
+            await self._pause(STILL)
 
     async def _unread(self, item: Unreadable, parks: int) -> None:
         """Waits for an event that cannot be decoded yet, and says so, once."""

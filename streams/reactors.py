@@ -33,6 +33,9 @@ ACTOR = "lighthouse"
 EVERY = 0.1
 """Seconds between two commits, and the grain of the reaction to a stop."""
 
+LOOK = 0.02
+"""Seconds between two looks whether the stores have moved on."""
+
 PATIENCE = 1.0
 """Seconds for what is on its way when the process ends: it would be repeated."""
 
@@ -83,6 +86,7 @@ class Running:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Reacts until `stop` is set; then leaves the group with everything committed."""
+        watching = asyncio.create_task(self._watch(), name=f"watch {self._effect.name}")
         try:
             while not stop.is_set():
                 await self._group.poll(EVERY)
@@ -91,6 +95,16 @@ class Running:
             self._ending = True
             await self._end(list(self._parts))
             await self._group.close()
+            watching.cancel()
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK)
+            for one in tuple(self._parts.values()):
+                try:
+                    await one.look()
+                except LighthouseError as error:  # it will meet the same error itself
+                    log.info("store not looked at", reactor=self._effect.name, error=str(error))
 
     # In the polling thread, while the loop goes on.
 

@@ -27,30 +27,34 @@ def subject(prefix: str, category: str, type_: str) -> str:
 
 
 def event_schemas(schema: Schema) -> list[Schema]:
-    """The schemas of a category's event types, in the order of its union, each complete."""
-    events = event_types(schema)
-    known = {name: found for event in events for name, found in _definitions(event, "")}
-    return [_whole(event, "", known, set()) for event in events]
+    """The schemas of a category's event types, in the order of its union, each complete.
+
+    In one form, whether the registry has written the category's schema in its own way or not: a namespace stands
+    where it is another than that around it, and a mention is short where it may be.
+    """
+    around, events = str(schema["namespace"]), event_types(schema)
+    known = {name: found for event in events for name, found in _definitions(event, around)}
+    return [_whole(event, around, known, set()) | {"namespace": _name(event, around)[1]} for event in events]
 
 
-def _definitions(schema: Any, namespace: str) -> Iterator[tuple[str, Schema]]:
+def _definitions(schema: Any, around: str) -> Iterator[tuple[str, Schema]]:
     """Every named type by its full name, with its namespace."""
     if isinstance(schema, list):
         for one in schema:
-            yield from _definitions(one, namespace)
+            yield from _definitions(one, around)
     if not isinstance(schema, dict):
         return
     if schema["type"] in NAMED:
-        name, namespace = _name(schema, namespace)
-        yield name, {**schema, "namespace": namespace}
+        name, around = _name(schema, around)
+        yield name, {**schema, "namespace": around}
     for inner in _inside(schema).values():
-        yield from _definitions(inner, namespace)
+        yield from _definitions(inner, around)
 
 
-def _name(schema: Schema, namespace: str) -> tuple[str, str]:
+def _name(schema: Schema, around: str) -> tuple[str, str]:
     """A named type's full name, and the namespace that its parts inherit."""
     before, _, last = schema["name"].rpartition(".")
-    namespace = before or schema.get("namespace", namespace)
+    namespace = before or schema.get("namespace", around)
     return f"{namespace}.{last}", namespace
 
 
@@ -61,17 +65,28 @@ def _inside(schema: Schema) -> dict[str, Any]:
     return {key: schema[key] for key in ("type", "items", "values") if key in schema and schema[key] not in NAMED}
 
 
-def _whole(schema: Any, namespace: str, known: Mapping[str, Schema], defined: set[str]) -> Any:
+def _whole(schema: Any, around: str, known: Mapping[str, Schema], defined: set[str]) -> Any:
     """The schema with a definition in place of the first mention of each type that is defined elsewhere."""
-    if isinstance(schema, str):
-        name = schema if "." in schema else f"{namespace}.{schema}"
-        return _whole(known[name], namespace, known, defined) if name in known.keys() - defined else schema
     if isinstance(schema, list):
-        return [_whole(one, namespace, known, defined) for one in schema]
+        return [_whole(one, around, known, defined) for one in schema]
+    if isinstance(schema, str):
+        name = schema if "." in schema else f"{around}.{schema}"
+        if name in known.keys() - defined:
+            return _whole(known[name], around, known, defined)
+        return name.removeprefix(f"{around}.") if name in known else schema
     if schema["type"] in NAMED:
-        name, namespace = _name(schema, namespace)
-        defined.add(name)
+        return _named(schema, around, known, defined)
+    return {**schema, **{key: _whole(one, around, known, defined) for key, one in _inside(schema).items()}}
+
+
+def _named(schema: Schema, around: str, known: Mapping[str, Schema], defined: set[str]) -> Schema:
+    name, namespace = _name(schema, around)
+    defined.add(name)
+    whole = {key: value for key, value in schema.items() if key != "namespace"}
+    whole["name"] = name.rpartition(".")[2]
+    if namespace != around:
+        whole["namespace"] = namespace
     if schema["type"] == "record":
-        fields = [{**field, "type": _whole(field["type"], namespace, known, defined)} for field in schema["fields"]]
-        return {**schema, "fields": fields}
-    return {**schema, **{key: _whole(one, namespace, known, defined) for key, one in _inside(schema).items()}}
+        parts = [{**field, "type": _whole(field["type"], namespace, known, defined)} for field in schema["fields"]]
+        whole["fields"] = parts
+    return whole

@@ -64,6 +64,10 @@ class Registry:
     async def push(self, subject: str, schema: Schema) -> int:
         """Registers the schema, once; answers its id. Raises SchemaError when it is not compatible."""
         await self._call("PUT", f"/config/{subject}", {"compatibility": COMPATIBILITY})
+        return await self.register(subject, schema)
+
+    async def register(self, subject: str, schema: Schema) -> int:
+        """The same under whatever compatibility the subject has."""
         answer = await self._call("POST", f"/subjects/{subject}/versions", {"schema": canonical(schema)})
         if answer is None:
             raise SchemaError(f"the registry refused to register {subject}")

@@ -137,6 +137,10 @@ class Projections:
         """What was decided. Raises Unavailable."""
         return await self._follower.current(self._deadline)
 
+    async def decisions_now(self) -> Decisions:
+        """What was decided, with all that the log holds when this is called. Raises Unavailable."""
+        return await self._follower.caught_up(self._deadline)
+
     async def status(self, name: str) -> ProjectionStatus:
         """How a projection stands. Raises NotFound, Unavailable."""
         versions = self._catalog.versions(name)

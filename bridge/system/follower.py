@@ -42,10 +42,10 @@ class Admitted:
         if isinstance(parsed, AppendRecord):
             head = self._heads.get(parsed.stream, 0)
             if judge(parsed, head, parsed.append in self._seen) is Verdict.ADMITTED:
-                await self._admit(parsed, head, schemas)
+                await self._admit(parsed, head, record.time, schemas)
         self.position = record.offset + 1
 
-    async def _admit(self, append: AppendRecord, head: int, schemas: Schemas) -> None:
+    async def _admit(self, append: AppendRecord, head: int, time: int, schemas: Schemas) -> None:
         try:
             schema = await schemas.reader(append.schema)
             events = [
@@ -56,7 +56,7 @@ class Admitted:
             log.error("a decision cannot be read and is not heeded", stream=append.stream, error=str(error))
             events = []
         for event in events:
-            self._decisions.take(append.stream, event)
+            self._decisions.take(append.stream, event, time)
         self._heads[append.stream] = head + append.count
         self._seen.add(append.append)
 
@@ -72,6 +72,7 @@ class Follower:
         self._admitted = Admitted(place, self.decisions)
         self._task: asyncio.Task[None] | None = None
         self._complete = asyncio.Event()
+        self._moved = asyncio.Event()
 
     def start(self) -> Decisions:
         """Follows from now on; answers what is known so far, which may be nothing yet."""
@@ -88,6 +89,19 @@ class Follower:
                     await self._complete.wait()
             except TimeoutError:
                 raise Unavailable(f"{self._place.topic} was not read within {timeout:g} s") from None
+        return self.decisions
+
+    async def caught_up(self, timeout: float) -> Decisions:
+        """The decisions, with all that the log holds now. Raises Unavailable after `timeout` seconds."""
+        await self.current(timeout)
+        end = await self._reader.end(self._place.topic, self._place.partition)
+        try:
+            async with asyncio.timeout(timeout):
+                while self._admitted.position < end:
+                    self._moved.clear()
+                    await self._moved.wait()
+        except TimeoutError:
+            raise Unavailable(f"{self._place.topic} was not read up to {end} within {timeout:g} s") from None
         return self.decisions
 
     async def _run(self) -> None:
@@ -108,6 +122,7 @@ class Follower:
                 for record in records:
                     await self._admitted.take(record, self._schemas)
                 self._admitted.position = behind
+                self._moved.set()
                 self._reached(end)
 
     def _reached(self, end: int) -> None:

@@ -144,7 +144,11 @@ async def test_it_is_given_what_is_admitted_and_goes_on_where_it_stopped(stage: 
             await desk_.sent(4)
         assert desk_.box.texts("project/a") == ["1", "2", "4"]
         await desk_.write("project/a", "5", "6")
+        desk_.box.away = {"5"}
         async with desk_.running():
+            await soon(desk_.behind, 20, "an event waits")
+            assert (await desk_.status()).condition is Condition.RUNNING, "a platform that is away is waited for"
+            desk_.box.away.clear()
             await desk_.sent(6)
             await desk_.is_(Condition.RUNNING)
         assert desk_.box.texts("project/a") == ["1", "2", "4", "5", "6"]
@@ -182,19 +186,6 @@ async def test_it_stands_still_where_it_keeps_failing_until_a_person_speaks(stag
             await desk_.sent(5)
             await desk_.is_(Condition.RUNNING)
         assert desk_.box.texts(here) == ["good", "bad", "later", "last"]
-
-
-async def test_while_the_platform_is_away_it_only_waits(stage: Stage) -> None:
-    async with desk(stage, "beginning") as desk_:
-        desk_.box.away = {"1"}
-        await desk_.write("project/a", "1", "2")
-        async with desk_.running() as running:
-            await desk_.settled(running)
-            await soon(desk_.behind, 20, "an event waits")
-            assert (await desk_.status()).condition is Condition.RUNNING
-            desk_.box.away.clear()
-            await desk_.sent(2)
-        assert desk_.box.texts() == ["1", "2"]
 
 
 async def test_an_event_that_nobody_can_read_yet_is_waited_for_or_skipped(stage: Stage) -> None:

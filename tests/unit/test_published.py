@@ -41,6 +41,7 @@ BILL = compose(
         event("Closed", {"name": "unit", "type": ["null", "other.Unit"]}, {"name": "note", "type": "string"}),
     ],
 )
+TIP = ["null", "lighthouse.bill.Money"]
 VALUES: list[dict[str, Any]] = [
     {"sum": {"amount": 5, "unit": "EUR"}, "tip": {"amount": 1, "unit": "CHF"}},
     {"sums": [{"amount": 6, "unit": "CHF"}], "more": {"x": {"amount": 7, "unit": "EUR"}}, "at": 9, "unit": "EUR"},
@@ -61,6 +62,17 @@ def test_each_is_read_alone() -> None:
 def test_what_names_nothing_else_is_as_it_was() -> None:
     plain = event("Noted", {"name": "text", "type": "string", "doc": "What."}, {"name": "n", "type": ["null", "int"]})
     assert event_schemas(compose("bill", [plain])) == [plain]
+
+
+def test_the_registry_s_way_to_write_it_makes_no_difference() -> None:
+    """Apicurio leaves out a namespace that is inherited, and splits a name with dots."""
+    money: dict[str, Any] = {**MONEY, "namespace": "lighthouse.bill"}
+    told: dict[str, Any] = compose("bill", [{**one} for one in BILL["fields"][-1]["type"]["items"]])
+    for one in told["fields"][-1]["type"]["items"]:
+        del one["namespace"]
+    told["fields"][-1]["type"]["items"][0]["fields"] = [{"name": "sum", "type": money}, {"name": "tip", "type": TIP}]
+    assert event_schemas(told) == event_schemas(BILL)
+    assert all(one["namespace"] == "lighthouse.bill" for one in event_schemas(told))
 
 
 def test_names() -> None:

@@ -29,6 +29,7 @@ from bridge.reactions import (
     Standing,
 )
 from bridge.reactor import Reaction, Reactor
+from bridge.timings import BeginTimer, EndTimer, TimerBegun, TimerEnded
 
 AT = ParkedAt("e:0", "order/a", 3, 17, 0, "ValueError: no", "line 1")
 PARKED = ReactorParked("order", 1, "e:0", "order/a", 3, 17, 0, "ValueError: no", "line 1", False)
@@ -82,6 +83,22 @@ def test_what_was_decided_says_where_it_stands() -> None:
     decisions.take("system/reactor~mail", ReactorSkipped("order", 1, "e:0"))
     found = decisions.of_reactor("mail")
     assert (found.of("order", 1).parked, found.of("order", 1).parks, found.skips) == (None, 1, frozenset(["e:0"]))
+
+
+def test_a_timer_begins_once_and_remembers_what_it_ended() -> None:
+    ended = TimerEnded("order/a", "x", "e:0", "O1", "no")
+    past().when(BeginTimer()).then(TimerBegun())
+    past(TimerBegun()).when(BeginTimer()).then()
+    past(TimerBegun()).when(EndTimer("order/a", "x", "e:0", "O1", "no")).then(ended)
+    decisions = Decisions()
+    for time, event in ((5, TimerBegun()), (7, TimerBegun()), (9, ended)):
+        decisions.take("system/timer~unpaid", event, time)
+    timed = decisions.of_timer("unpaid")
+    assert timed.begun == 5
+    assert timed.ended("e:0", "x")
+    assert not timed.ended("e:0", "y")
+    assert not timed.ended("e:1", "x")
+    assert decisions.of_timer("other").begun is None
 
 
 async def react(event: RecordedEvent, reaction: Reaction) -> None:
