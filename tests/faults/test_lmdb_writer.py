@@ -252,12 +252,16 @@ async def test_a_stranger_is_not_ended(store: LmdbStore, start: Callable[[Main],
 async def test_after_each_of_many_kills_rows_and_position_agree(
     store: LmdbStore, start: Callable[[Main], Writer]
 ) -> None:
+    """One killed between the two words with which LMDB ends a commit leaves it whole; the next writer shows it."""
     chance, inside, position, kills = random.Random(7), 0, -1, 0
     while kills < KILLS or inside <= KILLS // 4:
         assert kills < 6 * KILLS, f"only {inside} of {kills} kills were mid-write: too few to prove anything"
         kills += 1
         writer = start(_write_on)
-        assert writer.hears() == position
+        owned = writer.hears()
+        assert isinstance(owned, int)
+        assert owned in (position, position + 1)
+        position = owned
         await store.wait(position + chance.randint(2, 6), 20)
         await asyncio.sleep(chance.random() * 0.02)  # any moment will do: the point is that it is not chosen
         os.kill(writer.pid, signal.SIGSTOP)
@@ -265,7 +269,9 @@ async def test_after_each_of_many_kills_rows_and_position_agree(
         inside += store._lock.holder() == writer.pid
         writer.end()
         position = await _agreed_position(store)
-    assert await store.own() == Mark(kills + 1, position + 1, position)
+    mark = await store.own()
+    assert mark in (Mark(kills + 1, position + 1, position), Mark(kills + 1, position + 2, position + 1))
+    assert mark.position == await _agreed_position(store)
 
 
 async def _agreed_position(store: LmdbStore) -> int:
