@@ -164,14 +164,18 @@ def _upcasts(known: Iterable[Application], schemas: Mapping[str, Path]) -> dict[
     return by_category(upcasts)
 
 
+def _check_categories(reader: str, categories: Iterable[str] | None, schemas: Mapping[str, Path]) -> None:
+    for category in categories or ():
+        if category not in schemas:
+            raise SchemaError(f"{reader} reads category {category}, which no application has")
+
+
 def _projections(known: Iterable[Application], schemas: Mapping[str, Path]) -> tuple[Projection[Any], ...]:
     found: dict[tuple[str, int], Projection[Any]] = {}
     for one in (projection for application in known for projection in application.projections):
         if (one.name, one.version) in found:
             raise SchemaError(f"projection {one.name} version {one.version} is registered twice")
-        for category in one.categories or ():
-            if category not in schemas:
-                raise SchemaError(f"projection {one.name} reads category {category}, which no application has")
+        _check_categories(f"projection {one.name}", one.categories, schemas)
         found[one.name, one.version] = one
     return tuple(found.values())
 
@@ -181,9 +185,7 @@ def _reactors(known: Iterable[Application], schemas: Mapping[str, Path]) -> tupl
     for one in (reactor for application in known for reactor in application.reactors):
         if one.name in found or one.name in OURS:
             raise SchemaError(f"reactor {one.name} is registered twice, or is the platform's own name")
-        for category in one.categories or ():
-            if category not in schemas:
-                raise SchemaError(f"reactor {one.name} reads category {category}, which no application has")
+        _check_categories(f"reactor {one.name}", one.categories, schemas)
         found[one.name] = one
     return tuple(found.values())
 

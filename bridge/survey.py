@@ -107,7 +107,7 @@ def ordered(found: Sequence[PartitionStatus], order: Order) -> list[PartitionSta
 
 async def _recent(view: View) -> int:
     """Records of the last minute, from the row that each second's first record leaves."""
-    found = await view.scan(b"t", start=keys.time(max(0, int((time.time() - MINUTE) * 1e6))), limit=1)
+    found = await view.scan(keys.TIMES, start=keys.time(max(0, int((time.time() - MINUTE) * 1e6))), limit=1)
     return max(0, view.mark.position - int.from_bytes(found[0][1], "big")) if found else 0
 
 

@@ -8,13 +8,13 @@ by a producer that never gives up: so a stream's events come in order, and a rep
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from bridge.errors import LighthouseError, Unavailable
 from bridge.events import RecordedEvent
-from bridge.feed.order import decode
+from bridge.feed.order import decode, fetch_schemas
 from bridge.log import cloudevents, published
 from bridge.log.avro import CategorySchema, read_envelope
 from bridge.log.envelope import read_long
@@ -91,17 +91,11 @@ class Publisher:
     async def read(self, partition: int, rows: Sequence[Row]) -> Sequence[Item]:
         """See Effect."""
         unpacked = [(order, EventRow.unpack(row)) for order, row in rows]
-        await self._fetch({row.schema for _, row in unpacked if not row.raw})
+        await fetch_schemas(self._schemas, {row.schema for _, row in unpacked if not row.raw})
         return [
             await self._item(partition, (order, raw), row)
             for (order, raw), (_, row) in zip(rows, unpacked, strict=True)
         ]
-
-    async def _fetch(self, schemas: Iterable[int]) -> None:
-        try:
-            await self._schemas.fetch(schemas)
-        except RegistryAway as error:
-            raise Unavailable(str(error)) from error
 
     async def _item(self, partition: int, raw: Row, row: EventRow) -> Item:
         schema = self._schemas.known(row.schema)

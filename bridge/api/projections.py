@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import unquote
 
 import msgspec
@@ -12,24 +11,17 @@ from starlette.responses import Response
 
 from bridge import present
 from bridge.api.answers import AppendAnswer, answer
-from bridge.api.appending import write
-from bridge.api.bodies import JSON, convert, media_type, parse, read_body
+from bridge.api.bodies import JSON
+from bridge.api.deciding import Actions
 from bridge.api.front import Front, front
 from bridge.api.openapi import PlainRoute, documents, in_path
 from bridge.api.tokens import AT_LEAST
-from bridge.api.writing import ERRORS, HEADERS, Told, caller_of, context, draw_key
+from bridge.api.writing import ERRORS, HEADERS
 from bridge.decisions import Build
-from bridge.errors import NotFound
-from bridge.events import Appended
-from bridge.handle import Context
-from bridge.log.ids import request_hash
 from bridge.log.json_values import below, instant
 from bridge.present import ProjectionAnswer, ProjectionsAnswer, RowAnswer, RowsAnswer
 from bridge.query.reader import Span, When
 from bridge.steering import Steering
-
-ROUTE = "/v1/projections/{name}/"
-"""Followed by the decision's name, part of each request hash, which is kept for ever: it must never change."""
 
 READ_ERRORS = (404, 422, 503, 504)
 
@@ -115,17 +107,20 @@ class BuildBody(msgspec.Struct, forbid_unknown_fields=True):
         return self.version, self.generation
 
 
-Decide = Callable[[Steering, str, Any, Context], Awaitable[Appended]]
-
-ACTIONS: dict[str, tuple[type[Any], Decide]] = {
-    "rebuild": (VersionBody, lambda steering, name, body, asked: steering.rebuild(name, body.version, asked)),
-    "retry": (VersionBody, lambda steering, name, body, asked: steering.retry(name, body.version, asked)),
-    "skip": (SkipBody, lambda steering, name, body, asked: steering.skip(name, body.event, asked)),
-    "answer": (BuildBody, lambda steering, name, body, asked: steering.answer(name, body.build, asked)),
-    "drop": (BuildBody, lambda steering, name, body, asked: steering.drop(name, body.build, asked)),
-}
+ACTIONS = Actions[Steering](
+    "a projection",
+    "/v1/projections/{name}/",
+    lambda here: here.platform.steering,
+    {
+        "rebuild": (VersionBody, lambda steering, name, body, asked: steering.rebuild(name, body.version, asked)),
+        "retry": (VersionBody, lambda steering, name, body, asked: steering.retry(name, body.version, asked)),
+        "skip": (SkipBody, lambda steering, name, body, asked: steering.skip(name, body.event, asked)),
+        "answer": (BuildBody, lambda steering, name, body, asked: steering.answer(name, body.build, asked)),
+        "drop": (BuildBody, lambda steering, name, body, asked: steering.drop(name, body.build, asked)),
+    },
+)
 NAME = in_path("name", "The projection's name.", pattern="^[a-z][a-z0-9-]{0,62}$")
-ACTION = in_path("action", "What is decided.", enum=list(ACTIONS))
+ACTION = in_path("action", "What is decided.", enum=list(ACTIONS.known))
 BODY = {JSON: {"anyOf": [{"type": "object"}], "description": "`rebuild`, `retry`: version. `skip`: event. Else both."}}
 
 
@@ -134,15 +129,4 @@ BODY = {JSON: {"anyOf": [{"type": "object"}], "description": "`rebuild`, `retry`
 )
 async def decide(request: Request) -> Response:
     """Decides: `rebuild`, `retry`, `skip`, `answer` or `drop`. It is recorded in category `system`, with the actor."""
-    here = front(request)
-    name, action = (unquote(request.path_params[part]) for part in ("name", "action"))
-    if action not in ACTIONS:
-        raise NotFound(f"a projection has no {action[:40]!r}; there are: {', '.join(ACTIONS)}")
-    kind, decided = ACTIONS[action]
-    await here.at_least(request.headers.getlist(AT_LEAST))
-    caller = caller_of(request)
-    key = caller.key or draw_key(request)
-    media_type(request, JSON)
-    sent = parse(await read_body(request) or b"{}")
-    asked = context(caller, key, Told(), request_hash("POST", ROUTE + action, None, sent))
-    return await write(request, here, decided(here.platform.steering, name, convert(sent, kind), asked))
+    return await ACTIONS.decide(request)

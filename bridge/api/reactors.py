@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import unquote
 
 import msgspec
@@ -11,21 +10,13 @@ from fastapi import APIRouter, Request, Response
 
 from bridge import present_reactors as present
 from bridge.api.answers import AppendAnswer, answer
-from bridge.api.appending import write
-from bridge.api.bodies import JSON, convert, media_type, parse, read_body
+from bridge.api.bodies import JSON
+from bridge.api.deciding import Actions
 from bridge.api.front import front
 from bridge.api.openapi import PlainRoute, documents, in_path
-from bridge.api.tokens import AT_LEAST
-from bridge.api.writing import ERRORS, HEADERS, Told, caller_of, context, draw_key
-from bridge.errors import NotFound
-from bridge.events import Appended
-from bridge.handle import Context
-from bridge.log.ids import request_hash
+from bridge.api.writing import ERRORS, HEADERS
 from bridge.present_reactors import ReactorAnswer, ReactorsAnswer
 from bridge.steering import ReactorSteering
-
-ROUTE = "/v1/reactors/{name}/"
-"""Followed by the decision's name, part of each request hash, which is kept for ever: it must never change."""
 
 READ_ERRORS = (404, 422, 503, 504)
 
@@ -64,18 +55,21 @@ class PlaceBody(msgspec.Struct, forbid_unknown_fields=True):
     at: Literal["beginning", "end"] | Annotated[int, msgspec.Meta(ge=0)]
 
 
-Decide = Callable[[ReactorSteering, str, Any, Context], Awaitable[Appended]]
-
-ACTIONS: dict[str, tuple[type[Any], Decide]] = {
-    "retry": (RetryBody, lambda steering, name, _, asked: steering.retry(name, asked)),
-    "skip": (SkipReactionBody, lambda steering, name, body, asked: steering.skip(name, body.event, asked)),
-    "place": (
-        PlaceBody,
-        lambda steering, name, body, asked: steering.place(name, (body.category, body.partition), body.at, asked),
-    ),
-}
+ACTIONS = Actions[ReactorSteering](
+    "a reactor",
+    "/v1/reactors/{name}/",
+    lambda here: here.platform.reactor_steering,
+    {
+        "retry": (RetryBody, lambda steering, name, _, asked: steering.retry(name, asked)),
+        "skip": (SkipReactionBody, lambda steering, name, body, asked: steering.skip(name, body.event, asked)),
+        "place": (
+            PlaceBody,
+            lambda steering, name, body, asked: steering.place(name, (body.category, body.partition), body.at, asked),
+        ),
+    },
+)
 NAME = in_path("name", "The reactor's name.", pattern="^[a-z][a-z0-9-]{0,62}$")
-ACTION = in_path("action", "What is decided.", enum=list(ACTIONS))
+ACTION = in_path("action", "What is decided.", enum=list(ACTIONS.known))
 BODY = {JSON: {"anyOf": [{"type": "object"}], "description": "`skip`: event. `place`: category, partition, at."}}
 
 
@@ -84,15 +78,4 @@ BODY = {JSON: {"anyOf": [{"type": "object"}], "description": "`skip`: event. `pl
 )
 async def decide_of_reactor(request: Request) -> Response:
     """Decides: `retry`, `skip` or `place`. It is recorded in category `system`, with the actor."""
-    here = front(request)
-    name, action = (unquote(request.path_params[part]) for part in ("name", "action"))
-    if action not in ACTIONS:
-        raise NotFound(f"a reactor has no {action[:40]!r}; there are: {', '.join(ACTIONS)}")
-    kind, decided = ACTIONS[action]
-    await here.at_least(request.headers.getlist(AT_LEAST))
-    caller = caller_of(request)
-    key = caller.key or draw_key(request)
-    media_type(request, JSON)
-    sent = parse(await read_body(request) or b"{}")
-    asked = context(caller, key, Told(), request_hash("POST", ROUTE + action, None, sent))
-    return await write(request, here, decided(here.platform.reactor_steering, name, convert(sent, kind), asked))
+    return await ACTIONS.decide(request)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
@@ -13,12 +11,12 @@ import msgspec
 from bridge.errors import Invalid
 from bridge.events import Position
 from bridge.log.topics import TopicFacts
+from bridge.opaque import opaque, value_of
 from bridge.spaces import Spaces
 
 AT_LEAST = "Lighthouse-At-Least"
 
 Offset = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-_encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(dict[str, dict[int, Offset]])
 
 
@@ -37,7 +35,7 @@ class Tokens:
         told: dict[str, dict[int, int]] = {}
         for position in positions:
             told.setdefault(self._ids[position.topic], {})[position.partition] = max(0, position.offset)
-        return base64.urlsafe_b64encode(_encoder.encode(told)).decode().rstrip("=")
+        return opaque(told)
 
     async def reach(self, tokens: Sequence[str], timeout: float) -> None:
         """Waits until the history has passed all positions of the tokens. Raises Invalid, NotReached."""
@@ -77,7 +75,6 @@ class Tokens:
 
 def _decoded(token: str) -> dict[str, dict[int, int]]:
     try:
-        raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-        return _decoder.decode(raw)
-    except (ValueError, binascii.Error, msgspec.DecodeError):
+        return value_of(token, _decoder)
+    except ValueError:
         raise Invalid(AT_LEAST, f"{token[:40]!r} is no position that a {AT_LEAST} can name") from None

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
-from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import typer
@@ -12,11 +10,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from bridge import present, times
 from bridge.cli.console import JsonFlag, err, out, with_platform, write_json, write_table
+from bridge.cli.deciding import decided, decider
 from bridge.decisions import Build
 from bridge.errors import Invalid, NotFound
-from bridge.events import Appended
-from bridge.handle import Context
-from bridge.log.ids import draw
 from bridge.present import BuildAnswer, ProjectionAnswer
 from bridge.query.reader import Span, When
 from bridge.wiring import Platform
@@ -91,7 +87,7 @@ def rebuild(
     """Build a projection's rows once more, beside those that answer until the new ones are complete."""
 
     async def work(platform: Platform) -> ProjectionAnswer:
-        await platform.steering.rebuild(name, version, steering_context())
+        await platform.steering.rebuild(name, version, decider())
         newest = platform.base.catalog.versions(name)
         wanted = (await platform.projections.decisions()).of(name).newest(version or max(newest))
         if wait:
@@ -126,7 +122,7 @@ async def _watch(platform: Platform, name: str, wanted: Build) -> None:
 @app.command()
 def retry(name: Name, version: Version = None, json: JsonFlag = False) -> None:
     """Try the events again at which a projection stands still."""
-    _decided(lambda platform: platform.steering.retry(name, version, steering_context()), json)
+    decided(lambda platform, asked: platform.steering.retry(name, version, asked), json)
 
 
 @app.command()
@@ -136,28 +132,19 @@ def skip(
     json: JsonFlag = False,
 ) -> None:
     """Let a projection go on without an event that it stands at, now and in every rebuild of this version."""
-    _decided(lambda platform: platform.steering.skip(name, event, steering_context()), json)
+    decided(lambda platform, asked: platform.steering.skip(name, event, asked), json)
 
 
 @app.command()
 def answer(name: Name, build: BuildText, json: JsonFlag = False) -> None:
     """Let a complete build answer, also an older one."""
-    _decided(lambda platform: platform.steering.answer(name, _build(build), steering_context()), json)
+    decided(lambda platform, asked: platform.steering.answer(name, _build(build), asked), json)
 
 
 @app.command()
 def drop(name: Name, build: BuildText, json: JsonFlag = False) -> None:
     """Remove the rows of a build that does not answer."""
-    _decided(lambda platform: platform.steering.drop(name, _build(build), steering_context()), json)
-
-
-def _decided(decide: Callable[[Platform], Awaitable[Appended]], json: bool) -> None:
-    appended = with_platform(decide)
-    known = appended.last_version < appended.first_version
-    if json:
-        write_json({"stream": appended.stream, "version": appended.last_version, "known": known})
-        return
-    out.print("that was decided before" if known else f"decided: {appended.stream} {appended.last_version}")
+    decided(lambda platform, asked: platform.steering.drop(name, _build(build), asked), json)
 
 
 def _build(text: str) -> Build:
@@ -165,8 +152,3 @@ def _build(text: str) -> Build:
     if not version.isdecimal() or not (generation or "0").isdecimal():
         raise Invalid("build", f"{text[:40]!r} is no build; write version.generation, e.g. 2.0")
     return int(version), int(generation or 0)
-
-
-def steering_context() -> Context:
-    """Who decides by the command line: the user of this machine."""
-    return Context(getpass.getuser(), key=draw())

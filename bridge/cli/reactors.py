@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Annotated, cast
 
 import typer
 
 from bridge import present_reactors as present
-from bridge.cli.console import JsonFlag, out, with_platform, write_json, write_table
-from bridge.cli.projections import steering_context
+from bridge.cli.console import JsonFlag, with_platform, write_json, write_table
+from bridge.cli.deciding import decided
 from bridge.errors import Invalid
-from bridge.events import Appended
 from bridge.present_reactors import ReactorAnswer, ReactorPartitionAnswer
 from bridge.reactor import Start
 from bridge.wiring import Platform
@@ -50,7 +48,7 @@ def _why(one: ReactorPartitionAnswer) -> str:
 @app.command()
 def retry(name: Name, json: JsonFlag = False) -> None:
     """Give a reactor the events again at which it stands still."""
-    _decided(lambda platform: platform.reactor_steering.retry(name, steering_context()), json)
+    decided(lambda platform, asked: platform.reactor_steering.retry(name, asked), json)
 
 
 @app.command()
@@ -60,7 +58,7 @@ def skip(
     json: JsonFlag = False,
 ) -> None:
     """Let a reactor go on without an event that it stands at."""
-    _decided(lambda platform: platform.reactor_steering.skip(name, event, steering_context()), json)
+    decided(lambda platform, asked: platform.reactor_steering.skip(name, event, asked), json)
 
 
 @app.command()
@@ -75,7 +73,7 @@ def place(
     if not number.isdecimal():
         raise Invalid("partition", f"{partition[:40]!r} is no partition; write category-number, e.g. project-3")
     where, spot = (category, int(number)), _spot(at)
-    _decided(lambda platform: platform.reactor_steering.place(name, where, spot, steering_context()), json)
+    decided(lambda platform, asked: platform.reactor_steering.place(name, where, spot, asked), json)
 
 
 def _spot(text: str) -> Start | int:
@@ -84,11 +82,3 @@ def _spot(text: str) -> Start | int:
     if not text.isdecimal():
         raise Invalid("at", f"{text[:40]!r} is neither an offset nor beginning nor end")
     return int(text)
-
-
-def _decided(decide: Callable[[Platform], Awaitable[Appended]], json: bool) -> None:
-    appended = with_platform(decide)
-    if json:
-        write_json({"stream": appended.stream, "version": appended.last_version})
-        return
-    out.print(f"decided: {appended.stream} {appended.last_version}")

@@ -6,8 +6,6 @@ order is each partition's own, so that a place in it is a Vector: what comes nex
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping
 from typing import Annotated, NamedTuple
 
@@ -15,6 +13,7 @@ import msgspec
 
 from bridge.errors import Invalid
 from bridge.feed.order import Spot
+from bridge.opaque import opaque, value_of
 
 Where = tuple[str, int]
 """A partition: its category and number."""
@@ -57,7 +56,6 @@ class _Live(msgspec.Struct, frozen=True, array_like=True, tag="l", forbid_unknow
     spots: dict[str, dict[int, tuple[Number, Index]]]
 
 
-_encode = msgspec.msgpack.Encoder().encode
 _decoder: msgspec.msgpack.Decoder[_Merged | _Live] = msgspec.msgpack.Decoder(_Merged | _Live)
 
 
@@ -75,14 +73,14 @@ class Cursors:
     def point(self, point: Point) -> str:
         """The token of a place in the merged order."""
         effective, category, partition, offset, within = point
-        return _text(_Merged(effective, self._topics[category], partition, offset, within))
+        return opaque(_Merged(effective, self._topics[category], partition, offset, within))
 
     def vector(self, vector: Vector) -> str:
         """The token of a place in the live order."""
         spots: dict[str, dict[int, Spot]] = {}
         for (category, partition), spot in vector.items():
             spots.setdefault(self._topics[category], {})[partition] = spot
-        return _text(_Live(spots))
+        return opaque(_Live(spots))
 
     def parse(self, text: str, path: str) -> Point | Vector:
         """The place that a token names. Raises Invalid, with the path where the token stood."""
@@ -110,12 +108,8 @@ class Cursors:
         return category, partition
 
 
-def _text(place: _Merged | _Live) -> str:
-    return base64.urlsafe_b64encode(_encode(place)).rstrip(b"=").decode()
-
-
 def _decoded(text: str) -> _Merged | _Live:
     try:
-        return _decoder.decode(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
-    except (ValueError, binascii.Error, msgspec.DecodeError):
+        return value_of(text, _decoder)
+    except ValueError:
         raise ValueError(f"{text[:40]!r} is no cursor; take one from an answer, as it is") from None

@@ -139,12 +139,17 @@ async def decode(
     Raises Unavailable where a schema is not known here and the registry is away.
     """
     unpacked = [(order, EventRow.unpack(row)) for order, row in rows]
-    try:
-        unknown = await schemas.fetch({row.schema for _, row in unpacked if not row.raw})
-    except RegistryAway as error:
-        raise Unavailable(str(error)) from error
+    unknown = await fetch_schemas(schemas, {row.schema for _, row in unpacked if not row.raw})
     decoder = _Decoder(schemas, partition, wanted, unknown, newest)
     return [event for order, row in unpacked if (event := decoder.event(order, row)) is not None]
+
+
+async def fetch_schemas(schemas: Schemas, ids: Iterable[int]) -> dict[int, SchemaError]:
+    """Schemas.fetch for readers: raises Unavailable where the registry is away."""
+    try:
+        return await schemas.fetch(ids)
+    except RegistryAway as error:
+        raise Unavailable(str(error)) from error
 
 
 class _Decoder:

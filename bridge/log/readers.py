@@ -1,12 +1,12 @@
-"""Async readers of the log (aiokafka): where a partition ends, and its records from an offset on."""
+"""Readers of the log outside of any group: where partitions end, and the records from an offset on."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError as ReaderError
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as TopicOffset
@@ -39,7 +39,6 @@ class Reader:
             enable_auto_commit=False,
             auto_offset_reset="none",
             request_timeout_ms=int(self._timeout * 1000),
-            max_partition_fetch_bytes=9 * 1024 * 1024,
         )
 
     async def _start(self) -> None:
@@ -60,29 +59,6 @@ class Reader:
         except (ReaderError, TimeoutError) as error:
             raise Unavailable(f"Kafka does not tell where {len(partitions)} partitions end: {error!r}") from error
         return {(where.topic, where.partition): int(end) for where, end in found.items()}
-
-    async def records(self, topic: str, partition: int, start: int, stop: int) -> AsyncIterator[Record]:
-        """The records of one partition in [start, stop), in offset order."""
-        await self._start()
-        where = TopicPartition(topic, partition)
-        self._kafka.assign([where])
-        self._kafka.seek(where, start)
-        position = start
-        while position < stop:
-            for found in await self._page(where):
-                position = found.offset + 1
-                if found.offset < stop:
-                    yield found
-
-    async def _page(self, where: TopicPartition) -> list[Record]:
-        try:
-            pages = await self._kafka.getmany(where, timeout_ms=int(self._timeout * 1000))
-        except ReaderError as error:
-            raise Unavailable(f"Kafka does not answer: {error!r}") from error
-        page = pages.get(where)
-        if not page:
-            raise Unavailable(f"Kafka sent nothing of {where.topic}-{where.partition} for {self._timeout} s")
-        return list(map(_record, page))
 
     async def follow(self, topic: str, partition: int, start: int) -> AsyncGenerator[tuple[list[Record], int]]:
         """The records of one partition from an offset on, for ever: whatever came, and the offset behind it.
@@ -149,7 +125,3 @@ def record_of(message: Message) -> Record:
         message.timestamp()[1] * 1000,
         -1 if epoch is None else epoch,
     )
-
-
-def _record(one: ConsumerRecord) -> Record:
-    return Record(one.offset, one.key, one.value, one.headers, one.timestamp * 1000)

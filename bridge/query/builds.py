@@ -136,7 +136,7 @@ async def _one(space: Space, view: View, clock: Clock, progress: Progress, fed: 
 
 async def _seconds(view: View, clock: Clock, progress: Progress) -> float:
     """Seconds between the event at which a build goes on, and the partition's last."""
-    found = await view.scan(b"o", start=keys.order(progress.offset, progress.index), limit=1)
+    found = await view.scan(keys.ORDER, start=keys.order(progress.offset, progress.index), limit=1)
     if not found:
         return 0.0
     row = await view.get(keys.event(*unpack_order(found[0][1])))

@@ -41,6 +41,8 @@ PROGRESS = b"q"
 """The prefix of all builds' progress."""
 ORDER = b"o"
 """The prefix of the admitted order."""
+TIMES = b"t"
+"""The prefix of the rows that say where in the log each second of effective time begins."""
 
 
 @lru_cache(maxsize=32_768)
@@ -72,7 +74,7 @@ def append(append_id: bytes) -> bytes:
 
 def order(offset: int, index: int) -> bytes:
     """The key of one event in the admitted order."""
-    return _ORDER.pack(b"o", offset, index)
+    return _ORDER.pack(ORDER, offset, index)
 
 
 def spot(key: bytes) -> tuple[int, int]:
@@ -88,7 +90,7 @@ def event_in_order(row: bytes) -> bytes:
 
 def time(effective: int) -> bytes:
     """The key of an effective time in microseconds."""
-    return b"t" + pack_u64(effective)
+    return TIMES + pack_u64(effective)
 
 
 def state(version: int, stream: str) -> bytes:
