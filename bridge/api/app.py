@@ -53,6 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=version("lighthouse-bridge"),
         description=DESCRIPTION,
         lifespan=_lifespan,
+        docs_url=None,  # the window has it, from files of its own
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # asked for anew each time: 30 µs a request
     )

