@@ -12,13 +12,14 @@ from typing import TypeVar
 
 from starlette.datastructures import QueryParams
 
+from bridge.api.cloudevents import encode_found
 from bridge.api.openapi import in_query
 from bridge.errors import Invalid
 from bridge.events import StreamId
 from bridge.feed.cursor import Point, Vector
 from bridge.feed.feed import Feed
 from bridge.feed.filters import Filter
-from bridge.feed.messages import Asked
+from bridge.feed.messages import Asked, Encode
 from bridge.feed.pace import LONGEST
 from bridge.log.json_values import below, instant
 
@@ -28,6 +29,7 @@ FASTEST = 1_000_000.0
 LONGEST_GAP = 86_400.0
 MOST = 1000
 LAST_EVENT_ID = "Last-Event-ID"
+CLOUDEVENTS = "cloudevents"
 
 FILTERS = (
     in_query("category", "Events of these categories.", many=True),
@@ -47,6 +49,7 @@ PACE = (
         "speed", "Times as fast as it happened; 0: as fast as possible.", type="number", minimum=0, maximum=FASTEST
     ),
     in_query("gap", "Seconds until the next event, at most.", type="number", exclusiveMinimum=0, maximum=LONGEST_GAP),
+    in_query("format", f"`{CLOUDEVENTS}`: each event as a CloudEvent in JSON.", enum=[CLOUDEVENTS]),
     in_query("follow", "Goes on with what is new, partition by partition.", type="boolean", default=False),
 )
 
@@ -75,7 +78,7 @@ def paging(feed: Feed, query: QueryParams) -> Paging:
 
 def replaying(feed: Feed, query: QueryParams, last_event_id: str | None) -> Asked:
     """The parameters of `/v1/replay`. Raises Invalid."""
-    _check(query, ("from", "to", "cursor", "speed", "gap", "follow"))
+    _check(query, ("from", "to", "cursor", "speed", "gap", "follow", "format"))
     start = _start(feed, query, last_event_id) or feed.first
     follow = _one(query, "follow", _truth, False)
     until = _until(feed, query)
@@ -88,7 +91,7 @@ def replaying(feed: Feed, query: QueryParams, last_event_id: str | None) -> Aske
 
 def living(feed: Feed, query: QueryParams) -> Asked:
     """The parameters of `/v1/live`: without a beginning only what is new. Raises Invalid."""
-    _check(query, ("from", "to", "cursor", "speed", "gap", "at_least"))
+    _check(query, ("from", "to", "cursor", "speed", "gap", "at_least", "format"))
     start, until = _start(feed, query, None), _until(feed, query)
     if until is not None and not isinstance(start, Point):
         raise Invalid("to", "only a replay has an end: give `from`, or a cursor of the merged order")
@@ -98,7 +101,8 @@ def living(feed: Feed, query: QueryParams) -> Asked:
 def _asked(query: QueryParams, start: Point | Vector | None, until: int | None, follow: bool) -> Asked:
     speed = _one(query, "speed", lambda text: _number(text, 0, FASTEST, float), 0.0)
     longest = _one(query, "gap", lambda text: _number(text, 1e-3, LONGEST_GAP, float), LONGEST)
-    return Asked(filter_of(query), start, until, follow, speed, longest)
+    encode = _one(query, "format", _encoding, None)
+    return Asked(filter_of(query), start, until, follow, speed, longest, encode)
 
 
 def filter_of(query: QueryParams) -> Filter:
@@ -153,6 +157,12 @@ def _number(text: str, low: float, high: float, kind: Callable[[str], T]) -> T:
     except ValueError:
         pass
     raise Invalid("", f"{text[:40]!r} is not a number from {low:g} to {high:g}")
+
+
+def _encoding(text: str) -> Encode:
+    if text != CLOUDEVENTS:
+        raise Invalid("", f"there is no format {text[:40]!r}; leave it out, or write {CLOUDEVENTS}")
+    return encode_found
 
 
 def _truth(text: str) -> bool:

@@ -32,6 +32,8 @@ EXPECTED = "Lighthouse-Expected-Version"
 
 HEADERS = (header(EXPECTED, "For CloudEvents: the first event's version, or `any`.", pattern="^(any|[0-9]{1,18})$"),)
 
+_encode = msgspec.json.Encoder().encode
+
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 
@@ -156,3 +158,8 @@ def of_found(event: Found) -> CloudEventAnswer:
         partition=event.partition,
         offset=str(event.offset),
     )
+
+
+def encode_found(event: Found) -> bytes:
+    """The same as JSON: what a replay or a live reader is sent that asked for it."""
+    return _encode(of_found(event))

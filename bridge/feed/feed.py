@@ -12,8 +12,9 @@ from bridge.errors import Invalid, NoOwner, NotFound, Unavailable
 from bridge.events import Position
 from bridge.feed.cursor import Cursors, Point
 from bridge.feed.filters import Filter
-from bridge.feed.follow import Encode, Live, Room
+from bridge.feed.follow import Live, Room
 from bridge.feed.merge import Batch, Merge, Source
+from bridge.feed.messages import Encode
 from bridge.feed.order import Found
 from bridge.log.record import Place
 from bridge.spaces import Space, Spaces
@@ -85,7 +86,7 @@ class Feed:
         self.encode = edges.encode
         self.now = edges.now
         self.rules = rules
-        self.live = Live(source, edges.encode)
+        self.live = Live(source)
         self.stopping = False
         self.catching_up = asyncio.Semaphore(CATCHING_UP)
         self.readers: set[asyncio.Event] = set()

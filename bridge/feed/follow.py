@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -18,6 +18,7 @@ from bridge.events import Envelope, RecordedEvent
 from bridge.feed.cursor import Vector, Where
 from bridge.feed.filters import Filter
 from bridge.feed.merge import Source
+from bridge.feed.messages import Encode
 from bridge.feed.order import Found, Most, Spot, decode, fetch
 from bridge.spaces import Space
 
@@ -32,12 +33,9 @@ PAGE = Most(rows=512, bytes=1024 * 1024)
 log = structlog.get_logger()
 
 
-Encode = Callable[[Found], bytes]
-
-
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An event as it is sent to readers, encoded once, and its place."""
+    """An event as it is sent to readers, encoded once for all who want it so, and its place."""
 
     where: Where
     spot: Spot
@@ -52,13 +50,17 @@ class Room:
     bytes: int
 
 
+Wish = tuple[Filter, Encode]
+"""Which events a reader wants, and how they are written for it."""
+
+
 class Reader:
     """What is new for one reader, from the moment it joined. Leave it with `Live.leave`.
 
     Once its room is full it gets nothing more: what comes then is in the history, and is read from there.
     """
 
-    def __init__(self, spaces: Sequence[Space], wanted: Filter, room: Room, woken: asyncio.Event) -> None:
+    def __init__(self, spaces: Sequence[Space], wanted: Wish, room: Room, woken: asyncio.Event) -> None:
         """`woken` is set when there is something to take."""
         self.spaces = spaces
         self.wanted = wanted
@@ -114,13 +116,13 @@ class _AnyOf:
 
 @dataclass(eq=False)
 class _Watched:
-    """A partition that somebody reads: its readers by filter, what comes next, and until when it is left alone."""
+    """A partition that somebody reads: readers by their wish, what comes next, until when it is left alone."""
 
     space: Space
     next: Spot
     held_until: float = 0.0
     failing: bool = False
-    readers: dict[Filter, list[Reader]] = field(default_factory=dict)
+    readers: dict[Wish, list[Reader]] = field(default_factory=dict)
 
     @property
     def where(self) -> Where:
@@ -132,16 +134,16 @@ class _Watched:
             for reader in readers:
                 reader.fail(why)
 
-    def publish(self, event: Found, encode: Encode) -> None:
+    def publish(self, event: Found) -> None:
         """Gives an event to whoever wants it."""
-        text, spot = b"", (event.offset, event.index)
-        for wanted, readers in self.readers.items():
+        items: dict[Encode, Item] = {}
+        for (wanted, encode), readers in self.readers.items():
             if not wanted.takes_stream(event.stream):
                 continue
             if isinstance(event, RecordedEvent) and not wanted.takes(event.type, event.envelope):
                 continue
-            text = text or encode(event)
-            item = Item(self.where, spot, text)
+            if (item := items.get(encode)) is None:
+                item = items[encode] = Item(self.where, (event.offset, event.index), encode(event))
             for reader in readers:
                 reader.put(item)
 
@@ -149,10 +151,8 @@ class _Watched:
 class Live:
     """The partitions that the readers of one process follow; it runs while there are readers."""
 
-    def __init__(self, source: Source, encode: Encode) -> None:
-        """`encode` makes of an event what readers are sent."""
+    def __init__(self, source: Source) -> None:
         self._source = source
-        self._encode = encode
         self._watched: dict[Where, _Watched] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -226,7 +226,7 @@ class Live:
         """Publishes what was applied since the last look. A space that is being rebuilt is waited for."""
         mark, more = await watched.space.store.wait(-1, 0.0), True
         while more and mark.position > watched.next[0] and watched.readers:
-            wanted = _AnyOf(tuple(watched.readers))
+            wanted = _AnyOf([filter_ for filter_, _ in watched.readers])
             async with watched.space.store.view() as view:
                 mark = view.mark
                 found = await fetch(view, watched.next, PAGE, wanted)
@@ -234,6 +234,6 @@ class Live:
             events = await decode(self._source.schemas, watched.space.place.partition, found.rows, wanted)
             # From here on without a pause: who joins sees all of the page as new, or nothing of it.
             for event in events:
-                watched.publish(event, self._encode)
+                watched.publish(event)
             watched.next = found.next if more else max(found.next, (mark.position, 0))
             await asyncio.sleep(0)

@@ -8,14 +8,18 @@ from typing import TypeAlias
 
 from bridge.feed.cursor import Point, Vector
 from bridge.feed.filters import Filter
+from bridge.feed.order import Found
 from bridge.feed.pace import LONGEST
+
+Encode: TypeAlias = Callable[[Found], bytes]
+"""Makes of an event the text that a reader is sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What a reader wants: from a place on, or None for what is new; until a time, or for ever where `follow` is set.
 
-    Without either a replay ends at the present.
+    Without either a replay ends at the present. `encode` writes its events; None: as the feed does for everybody.
     """
 
     wanted: Filter
@@ -24,6 +28,7 @@ class Asked:
     follow: bool = False
     speed: float = 0.0
     longest: float = LONGEST
+    encode: Encode | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ class Playback:
         self.spaces = feed.spaces(asked.wanted)
         self._feed = feed
         self._asked = asked
+        self._encode = asked.encode or feed.encode
         self._tell = tell
         self._loop = asyncio.get_running_loop()
         self._pace = Pace(self._loop.time, asked.speed, asked.longest)
@@ -188,7 +189,7 @@ class Playback:
             if stop == place:
                 await self._idle(self._pace.wait(events[place][0].effective))
                 continue
-            point, encode = self._feed.cursors.point, self._feed.encode
+            point, encode = self._feed.cursors.point, self._encode
             entries = [(point(where.after), encode(event)) for where, event in events[place:stop]]
             await self._entries(entries)
             place = stop
@@ -212,7 +213,7 @@ class Playback:
         """What is new, for ever; from these places on, or from now."""
         at = dict(start) if start is not None else None
         while True:
-            reader = Reader(self.spaces, self._asked.wanted, self._feed.rules.room, self._woken)
+            reader = Reader(self.spaces, (self._asked.wanted, self._encode), self._feed.rules.room, self._woken)
             try:
                 at = await self._follow(reader, at)
             finally:
@@ -296,7 +297,7 @@ class Playback:
             events = await decode(source.schemas, where[1], found.rows, wanted)
             for place in range(0, len(events), CHUNK):
                 some = events[place : place + CHUNK]
-                await self._new([(where, (event.offset, event.index), self._feed.encode(event)) for event in some], at)
+                await self._new([(where, (event.offset, event.index), self._encode(event)) for event in some], at)
         at[where] = max(at[where], found.next if found.more else max(found.next, end))
         return found.looked
 

@@ -139,6 +139,8 @@ def test_events_as_cloudevents(api: Api, stream: str) -> None:
     plain = get(api, stream=streams)["events"]
     assert [(one["subject"], one["streamversion"]) for one in answer.json()] == named(plain[:5])
     assert len(get(api, stream=streams, cursor=answer.headers["lighthouse-next"])["events"]) == 7
+    replayed = replay(api, stream=streams, format="cloudevents")
+    assert [one.json for one in events_of(iter(replayed))][:5] == answer.json()
 
 
 @pytest.mark.parametrize("path", ["/v1/events", "/v1/replay"])
@@ -171,6 +173,7 @@ def test_a_bad_parameter_is_named(api: Api, path: str, query: str, field: str) -
         ("/v1/replay?speed=1e9", "speed"),
         ("/v1/replay?gap=0", "gap"),
         ("/v1/replay?follow=maybe", "follow"),
+        ("/v1/replay?format=xml", "format"),
         ("/v1/replay?follow=true&to=2020-01-01T00:00:00Z", "follow"),
         ("/v1/replay?limit=3", "limit"),
     ],

@@ -93,6 +93,19 @@ async def test_what_is_new_comes_at_once(reader: Socket, api: Api, stream: str) 
     assert [one["event"] for one in found] == plain
 
 
+async def test_each_reader_gets_events_in_the_form_it_wants(
+    reader: Socket, small: Settings, api: Api, stream: str
+) -> None:
+    other = await Socket.open(small, {"stream": stream, "format": "cloudevents"})
+    append(api, stream, 0, commit("a"))
+    (plain,), (cloud,) = await events(reader, 1), await events(other, 1)
+    other.leave()
+    assert plain["cursor"] == cloud["cursor"]
+    batch = {"Accept": "application/cloudevents-batch+json"}
+    assert [cloud["event"]] == api.get("/v1/events", params={"stream": stream}, headers=batch).json()
+    assert (cloud["event"]["id"], cloud["event"]["specversion"]) == (plain["event"]["id"], "1.0")
+
+
 async def test_the_past_first_and_then_what_is_new(small: Settings, limited: Api, stream: str) -> None:
     for version in range(3):
         append(limited, stream, version)

@@ -13,7 +13,7 @@ from bridge.feed.cursor import Point
 from bridge.feed.feed import FeedPage
 from bridge.feed.filters import EVERYTHING, Filter
 from bridge.feed.messages import Asked, Beat, Ended, Events, Paused, Resumed, Stopping
-from bridge.feed.order import Unreadable
+from bridge.feed.order import Found, Unreadable
 from tests.feedworld import PLACES, START, FeedWorld, SimReader, ids, stream_in
 from tests.model.world import UNKNOWN
 from tests.simlog import VirtualLoop
@@ -329,17 +329,17 @@ def test_a_replay_that_cannot_ask_for_a_schema_says_so(world: FeedWorld) -> None
         reader.task.result()
 
 
-def test_readers_learn_that_live_events_cannot_be_read_any_more(
-    world: FeedWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reader = world.reader(Asked(EVERYTHING, None, follow=True))
+def broken(event: Found) -> bytes:
+    raise ZeroDivisionError(event.stream)
+
+
+def test_readers_learn_that_live_events_cannot_be_read_any_more(world: FeedWorld) -> None:
+    reader = world.reader(Asked(EVERYTHING, None, follow=True, encode=broken))
     world.pass_by(0.1)
-    monkeypatch.setattr(world.feed.live, "_encode", None)
     world.append(A)
     world.pass_by(0.1)
     with pytest.raises(LighthouseError, match="live events cannot be read"):
         reader.task.result()
-    monkeypatch.undo()
     another = world.reader(Asked(EVERYTHING, None, follow=True))
     world.pass_by(0.1)
     world.append(A)
