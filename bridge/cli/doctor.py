@@ -12,6 +12,8 @@ import typer
 from bridge.application import registered
 from bridge.cli.console import JsonFlag, out, write_json
 from bridge.errors import LighthouseError
+from bridge.log.published import event_schemas
+from bridge.log.published import subject as published_subject
 from bridge.settings import Settings
 from bridge.survey import survey
 from bridge.wiring import open_base, open_platform
@@ -56,9 +58,13 @@ async def _schemas(settings: Settings) -> list[Finding]:
     async with open_base(settings) as base:
         for category in base.catalog.categories:
             subject = base.schemas.subject(category)
-            known = await base.registry.find(subject, base.schemas.local(category))
-            problem = "" if known else f"{subject} is not registered as it stands here: run `lighthouse schemas push`"
-            found.append(Finding(f"schema of {category}", problem))
+            schemas = {subject: base.schemas.local(category)}
+            if settings.publish:
+                own = event_schemas(schemas[subject])
+                schemas |= {published_subject(settings.topic_prefix, category, one["name"]): one for one in own}
+            lacking = [name for name, schema in schemas.items() if not await base.registry.find(name, schema)]
+            what = f"{', '.join(lacking)}: not registered as it stands here: run `lighthouse schemas push`"
+            found.append(Finding(f"schemas of {category}", what if lacking else ""))
     return found
 
 
@@ -77,6 +83,30 @@ async def _owners(settings: Settings) -> list[Finding]:
         Finding(f"{one.category}-{one.partition}", f"{one.parked} streams are parked") for one in found if one.parked
     ]
     return [Finding(f"{len(found) - len(lonely)} of {len(found)} partitions have a living owner"), *wrong, *parked]
+
+
+async def _projections(settings: Settings) -> list[Finding]:
+    async with open_platform(settings) as platform:
+        known = [await platform.projections.status(name) for name in platform.projections.names]
+    found = [Finding(f"{len(known)} projections")]
+    for name, build in ((one.projection.name, build) for one in known for build in one.builds):
+        version, generation = build.build
+        for part in build.partitions:
+            if (parked := part.progress.parked) is not None:
+                what = f"projection {name} {version}.{generation} in {part.category}-{part.partition}"
+                found.append(Finding(what, f"stands at {parked.event}: {parked.error}"))
+    return found
+
+
+async def _reactors(settings: Settings) -> list[Finding]:
+    async with open_platform(settings) as platform:
+        known = [await platform.reactors.status(name) for name in platform.reactors.names]
+    found = [Finding(f"{len(known)} reactors")]
+    for name, part in ((one.reactor.name, part) for one in known for part in one.partitions):
+        why = part.lost if part.parked is None else f"stands at {part.parked.event}: {part.parked.error}"
+        if why:
+            found.append(Finding(f"reactor {name} in {part.category}-{part.partition}", why))
+    return found
 
 
 async def _broker(settings: Settings) -> list[Finding]:
@@ -99,6 +129,8 @@ CHECKS: dict[str, Check] = {
     "topics": _topics,
     "schemas": _schemas,
     "owners": _owners,
+    "projections": _projections,
+    "reactors": _reactors,
 }
 
 

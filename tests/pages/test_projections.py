@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import sys
+from pathlib import Path
+
 import httpx
 import pytest
 from playwright.async_api import Page, expect
 
+from bridge.settings import Settings
 from tests.pages.conftest import TICKET, Seen
+from tests.servers import PATIENCE, environment
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240)]
 
@@ -15,6 +22,14 @@ async def opened(page: Page, actor: str = "ann") -> None:
     await page.goto("/projections")
     page.on("dialog", lambda dialog: dialog.accept())
     await page.get_by_label("Acting as").fill(actor)
+
+
+async def doctor(settings: Settings) -> list[str]:
+    """The problems that `lighthouse doctor` finds, with the applications that the servers have."""
+    command = str(Path(sys.executable).with_name("lighthouse")), "doctor", "--json"
+    process = await asyncio.create_subprocess_exec(*command, env=environment(settings), stdout=asyncio.subprocess.PIPE)
+    said, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+    return [f"{one['subject']}: {one['problem']}" for one in json.loads(said) if not one["ok"]]
 
 
 async def test_each_projection_stands_with_its_builds_and_plots(page: Page, api: httpx.AsyncClient) -> None:
@@ -46,7 +61,7 @@ async def test_nobody_decides_without_a_name(page: Page) -> None:
 
 
 async def test_a_projection_that_stands_still_says_why_and_goes_on_without_the_event(
-    page: Page, api: httpx.AsyncClient
+    page: Page, api: httpx.AsyncClient, served: Settings
 ) -> None:
     answer = await api.post(f"/v1/commands/{TICKET}/LogTime", json={"minutes": 13})
     assert answer.status_code == 201, answer.text
@@ -59,6 +74,7 @@ async def test_a_projection_that_stands_still_says_why_and_goes_on_without_the_e
     async with page.expect_response(lambda answer: answer.url.endswith("/projections")):
         pass
     await expect(parked.locator("pre")).to_be_visible()
+    assert "13 minutes cannot be" in " ".join(await doctor(served))
     await parked.get_by_role("button", name="Retry").click()
     await expect(parked).to_be_visible()
     await parked.get_by_role("button", name="Skip this event").click()
