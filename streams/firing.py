@@ -200,7 +200,7 @@ class Firing:
             await self._begin(owner.place.category)
             watched.ready = True
         if watched.again or watched.mark != owner.mark:
-            watched.mark = owner.mark
+            watched.mark, watched.again = owner.mark, True  # until this look has come to its end
             due = await self.what_is_due(watched)
             done = await self._fire_all(watched, due)
             watched.again = len(due) >= PAGE or bool(watched.faulty) or not done
@@ -272,22 +272,27 @@ class Firing:
         """Whether it is done with: fired, ended, or not pending any more; or let be for a while, for it has a fault."""
         self._around.step("T1")
         try:
-            answer = await self._execute(watched, due)
+            await self._give(watched, due)
         except NotPending:
             return True
-        except Refused as refused:
-            await self._end(due, refused.rule, str(refused))
         except (Unavailable, Unknown, Contended) as error:
             log.info("timer waits", timer=due.timer.name, stream=due.stream, error=str(error))
             return False
         except Exception:  # the application's code, or a command that it does not have any more
             log.exception("timer cannot be fired", timer=due.timer.name, stream=due.stream)
             watched.faulty[due.tag] = time.monotonic() + 10 * HELD
-        else:
-            if answer.last_version < answer.first_version:
-                await self._end(due, "", "the command decided nothing")
-            self._around.step("T4")
         return True
+
+    async def _give(self, watched: Watched, due: Due) -> None:
+        """Gives the command; where it leads to no event, records that. Raises NotPending, LighthouseError."""
+        try:
+            answer = await self._execute(watched, due)
+        except Refused as refused:
+            await self._end(due, refused.rule, str(refused))
+            return
+        if answer.last_version < answer.first_version:
+            await self._end(due, "", "the command decided nothing")
+        self._around.step("T4")
 
     async def _execute(self, watched: Watched, due: Due) -> Appended:
         """The command, at the partition's time; whatever code makes it, it is one request."""

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bridge.application import Application, catalog
 from bridge.cache import Cache
 from bridge.decisions import Decisions
-from bridge.errors import LighthouseError, SchemaError
+from bridge.errors import LighthouseError, SchemaError, Unavailable
 from bridge.events import Envelope, RecordedEvent
 from bridge.handle import Handler
 from bridge.projection import projected
@@ -182,6 +182,29 @@ def test_what_is_passed_over_hides_nothing_behind_it() -> None:
         decisions.take("system/timer~waiting", TimerEnded(due.stream, due.name, due.pending.event, "r", "e"))
     assert len(now(firing.what_is_due(watched))) == PAGE
     assert {due.tag for due in first} & {due.tag for due in now(firing.what_is_due(watched))} == set()
+
+
+def test_a_look_that_failed_is_made_again_though_nothing_was_written_since() -> None:
+    decisions, away = Decisions(), [Unavailable("the system's partition has no owner")]
+    decisions.take("system/timer~waiting", TimerBegun(), 1)
+    bench = Bench(projecting=Projecting([pending_of(WAITING)], decisions, Cache(5, 1000)))
+    bench.take(records(numbered([Draft(events=[deposit(59, "x")])])))
+    bench.built()
+
+    async def known() -> Decisions:
+        if away:
+            raise away.pop()
+        return decisions
+
+    async def begun() -> Decisions:
+        return decisions
+
+    around = Around([WAITING], cast(Handler, None), bench.stores.open, lambda _: None, known, begun, now=lambda: 0.0)
+    firing, watched = Firing(around, dict), Watched(bench.owner)
+    with pytest.raises(Unavailable):
+        now(firing.go(watched))
+    now(firing.go(watched))
+    assert watched.next is not None
 
 
 def test_what_cannot_be_registered(tmp_path: Path) -> None:
