@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,6 +13,7 @@ import httpx
 from bridge.local import ports, start_kafka, start_registry
 from bridge.settings import Settings
 from bridge.wiring import create_topics, open_base, push_schemas
+from tests.forks import Forked, fork
 
 PATIENCE = 60.0
 CACHE = Path(os.environ.get("LIGHTHOUSE_CACHE", "~/.lighthouse/cache")).expanduser()
@@ -49,18 +48,15 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 @contextmanager
-def running(settings: Settings, *command: str) -> Iterator[subprocess.Popen[bytes]]:
+def running(settings: Settings, *command: str) -> Iterator[Forked]:
     """`python -m command` with these settings; its output is in the home, in `<module>-<port>.log`."""
     log = settings.root / f"{command[0]}-{settings.api_port}.log"
-    with log.open("ab") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *command], env=environment(settings), stdout=out, stderr=out, start_new_session=True
-        )
-        try:
-            yield process
-        finally:
-            process.terminate()
-            process.wait(PATIENCE)
+    process = fork(*command, environment=environment(settings), stdout=log)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
 
 
 def url(settings: Settings) -> str:

@@ -16,6 +16,7 @@ import pytest
 from bridge.local import ports
 from bridge.local.addresses import located
 from bridge.settings import Settings
+from tests.forks import completed
 
 LIGHTHOUSE = Path(sys.executable).with_name("lighthouse")
 PATIENCE = 240.0
@@ -47,18 +48,10 @@ class Cli:
         """The bootstrap servers of the Kafka that `up` has started."""
         return located(self.settings).kafka_bootstrap
 
-    def run(self, *arguments: str, stdin: str | None = None, code: int = 0) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, stdin: str = "", code: int = 0) -> subprocess.CompletedProcess[str]:
         """Runs a verb; fails when its exit code is another."""
-        done = subprocess.run(
-            [str(LIGHTHOUSE), *arguments],
-            env=self.environment,
-            cwd=self.directory,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        environment, directory = self.environment, self.directory
+        done = completed("bridge.cli", *arguments, environment=environment, directory=directory, stdin=stdin)
         assert done.returncode == code, f"{arguments}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 from bridge.settings import Settings
 from bridge.spaces import Space
@@ -20,6 +17,7 @@ from bridge.store.contract import Mark
 from bridge.wiring import Base, Platform, create_topics, open_base, open_platform, push_schemas
 from tests.checker import CATEGORY, Checker
 from tests.faults.journal import Journal
+from tests.forks import Forked, fork
 
 CACHE = Path(os.environ.get("LIGHTHOUSE_CACHE", "~/.lighthouse/cache")).expanduser()
 PARTITIONS = 4
@@ -35,9 +33,8 @@ class Process:
     """A process that a test started, and its output."""
 
     name: str
-    popen: subprocess.Popen[bytes]
+    popen: Forked
     log: Path
-    _file: IO[bytes] = field(repr=False)
 
     @property
     def pid(self) -> int:
@@ -74,14 +71,13 @@ class Process:
     async def ended(self, seconds: float = PATIENCE) -> int:
         """The exit code, once it has ended; negative for a signal."""
         await eventually(lambda: self.popen.poll() is not None, seconds, f"{self.name} ended; {self.output[-2000:]}")
-        return int(self.popen.returncode)
+        return self.popen.wait()
 
     def kill(self) -> None:
         """Ends it, stopped or not."""
         if self.popen.poll() is None:
             self.popen.kill()
         self.popen.wait()
-        self._file.close()
 
 
 async def eventually(met: Callable[[], bool], seconds: float, what: str) -> None:
@@ -113,10 +109,8 @@ class Stage:
         name = f"{module.rpartition('.')[2]}-{len(self.processes) + 1}"
         log = self.directory / f"{name}.log"
         environment = os.environ | variables(self.settings, more or {}) | {STRIKE: str(self.directory / ORDER)}
-        file = log.open("ab")
-        command = [sys.executable, "-m", module, *arguments]
-        popen = subprocess.Popen(command, env=environment, stdout=file, stderr=file, start_new_session=True)
-        self.processes.append(Process(name, popen, log, file))
+        log.touch()
+        self.processes.append(Process(name, fork(module, *arguments, environment=environment, stdout=log), log))
         return self.processes[-1]
 
     def processor(self, **more: object) -> Process:

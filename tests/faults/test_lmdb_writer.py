@@ -9,7 +9,6 @@ import random
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -22,14 +21,13 @@ from bridge.settings import Settings
 from bridge.store.contract import Mark, Writes
 from bridge.store.lmdb_store import LmdbStore, LmdbStores
 from tests.contract.store_contract import mark_of, puts, rows_of
+from tests.forks import processes  # its children come from a process that never opened a store
 
 pytestmark = pytest.mark.faults
 SETTINGS = Settings(lmdb_map_mb=64, lmdb_lock_patience=1.0)
 SPACE = "lighthouse.bank-0"
 KILLS = 20
 ROWS = 1000
-processes = get_context("forkserver")  # its children come from a process that never opened a store
-processes.set_forkserver_preload(["bridge.store.lmdb_store", "hypothesis", "pytest"])
 Main = Callable[[Path, Connection], None]
 
 

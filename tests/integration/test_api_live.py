@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -19,6 +18,7 @@ import pytest
 from bridge.local.ports import pick
 from bridge.settings import Settings
 from tests.client import Api, append, commit, problem
+from tests.forks import Forked
 from tests.readers import Socket, events_of, sent
 from tests.servers import PATIENCE, ready, running, until, url
 
@@ -36,14 +36,14 @@ def small(served: Settings) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def process(small: Settings) -> Iterator[subprocess.Popen[bytes]]:
+def process(small: Settings) -> Iterator[Forked]:
     with running(small, "bridge.api") as process:
         until(lambda: ready(small), "the API with small limits is ready")
         yield process
 
 
 @pytest.fixture(scope="module")
-def limited(small: Settings, process: subprocess.Popen[bytes]) -> Iterator[Api]:
+def limited(small: Settings, process: Forked) -> Iterator[Api]:
     with httpx.Client(base_url=url(small), trust_env=False, timeout=PATIENCE) as client:
         yield client
 
@@ -241,13 +241,13 @@ def connected(settings: Settings, path: str) -> socket.socket:
     return found
 
 
-def memory(process: subprocess.Popen[bytes]) -> float:
+def memory(process: Forked) -> float:
     """Megabytes that are the process's own."""
     return float(psutil.Process(process.pid).memory_full_info().uss) / 1e6
 
 
 def test_a_reader_that_takes_nothing_costs_little_and_is_closed(
-    small: Settings, limited: Api, process: subprocess.Popen[bytes], much: str
+    small: Settings, limited: Api, process: Forked, much: str
 ) -> None:
     before = memory(process)
     with connected(small, f"/v1/replay?stream={much}") as client:
@@ -305,9 +305,7 @@ async def test_a_reader_that_lags_is_told_and_closed(small: Settings, limited: A
     assert told == list(range(len(told)))
 
 
-async def test_a_thousand_idle_readers(
-    small: Settings, limited: Api, api: Api, process: subprocess.Popen[bytes], stream: str
-) -> None:
+async def test_a_thousand_idle_readers(small: Settings, limited: Api, api: Api, process: Forked, stream: str) -> None:
     machine, before = psutil.Process(process.pid), memory(process)
     sockets = await asyncio.gather(*(Socket.open(small, {"stream": stream}) for _ in range(READERS)))
     try:

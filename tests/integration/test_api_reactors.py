@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 
 import httpx
 import pytest
 
 from bridge.settings import Settings
+from tests.forks import completed
 from tests.servers import environment
 
 pytestmark = pytest.mark.integration
@@ -55,9 +54,7 @@ def test_bad_questions_get_clear_answers(api: httpx.Client, method: str, path: s
 
 def test_the_command_line_shows_and_refuses_the_same(served: Settings) -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", "from bridge.cli.main import main; main()", "reactors", *arguments]
-        environ = {**os.environ, **environment(served)}
-        return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+        return completed("bridge.cli", "reactors", *arguments, environment=environment(served))
 
     listed = run("list", "--json")
     assert [one["name"] for one in json.loads(listed.stdout)] == ["publisher"], listed.stderr

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,14 +17,12 @@ import pytest
 from bridge.local.ports import pick
 from bridge.settings import Settings
 from tests.client import command
+from tests.forks import completed
 from tests.servers import PATIENCE, environment, ready, running, until, url
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 ROOT = Path(__file__).parents[2]
-LIGHTHOUSE = Path(sys.executable).with_name("lighthouse")
-PREPARE = "import asyncio, tests.servers as s; asyncio.run(s.prepare(s.Settings()))"
-"""`topics create` and `schemas push` in one process."""
 
 STREAM = "ticket/t1"
 GAP = "category ticket: TimeLogged is at version 2, but no upcast leads from version 1 to 2"
@@ -45,21 +42,14 @@ class Site:
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tickets\nVersion: 1\n")
         (info / "entry_points.txt").write_text(f"[lighthouse.applications]\ntickets = tests.tickets.{application}\n")
 
-    def run(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
-        """A command that ends."""
-        return subprocess.run(
-            [str(word) for word in words],
-            env=environment(self.settings),
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+    def run(self, module: str, *words: str) -> subprocess.CompletedProcess[str]:
+        """A module that ends."""
+        return completed(module, *words, environment=environment(self.settings))
 
     @contextmanager
     def deployed(self) -> Iterator[httpx.Client]:
         """A client of the running application, whose schemas are pushed."""
-        done = self.run(sys.executable, "-c", PREPARE)
+        done = self.run("tests.prepare")
         assert done.returncode == 0, done.stderr
         with running(self.settings, "streams", "--role", "processor"), running(self.settings, "bridge.api"):
             until(lambda: ready(self.settings), f"the API is ready; its log lies in {self.settings.root}")
@@ -96,7 +86,7 @@ def test_events_of_two_schema_versions_are_one_stream(site: Site) -> None:
     refuses_to_go_on(site)
 
     site.install("second:application")
-    checked = site.run(LIGHTHOUSE, "schemas", "check", "--json")
+    checked = site.run("bridge.cli", "schemas", "check", "--json")
     assert (checked.returncode, json.loads(checked.stdout)["ticket"]) == (0, [])
     with site.deployed() as api:
         seen = done(api, "LogTime", seconds=7)
@@ -105,10 +95,10 @@ def test_events_of_two_schema_versions_are_one_stream(site: Site) -> None:
 
 def refuses_to_go_on(site: Site) -> None:
     """With a gap in the upcasts the check fails, and nothing starts."""
-    checked = site.run(LIGHTHOUSE, "schemas", "check", "--json")
+    checked = site.run("bridge.cli", "schemas", "check", "--json")
     assert (checked.returncode, json.loads(checked.stdout)["ticket"]) == (1, [GAP])
     for module in (("streams", "--role", "processor"), ("bridge.api",)):
-        ended = site.run(sys.executable, "-m", *module)
+        ended = site.run(*module)
         assert (ended.returncode, ended.stderr) == (1, f"{GAP}\n")
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 import base64
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,12 +22,10 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from bridge.settings import Settings
+from tests.forks import completed
 from tests.servers import PATIENCE, environment, ready, running, servers, until, url
 
 ROOT = Path(__file__).parents[2]
-PREPARE = "import asyncio, tests.servers as s; asyncio.run(s.prepare(s.Settings()))"
-"""`topics create` and `schemas push` in one process, which finds the applications that are installed now."""
-
 CHROMIUM = shutil.which("chromium")
 ACCOUNT = "account/ada"
 PROJECT = "project/apollo"
@@ -60,7 +56,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """The settings of an API that is ready and has streams; a processor, Kafka and a registry stand behind it."""
     home = tmp_path_factory.mktemp("pages")
     with installed(home / "site"), servers(home) as settings:
-        subprocess.run([sys.executable, "-c", PREPARE], env=environment(settings), check=True, timeout=PATIENCE)
+        prepared = completed("tests.prepare", environment=environment(settings))
+        assert prepared.returncode == 0, prepared.stderr
         with running(settings, "streams", "--role", "processor"), running(settings, "bridge.api"):
             until(lambda: ready(settings), f"the API is ready; its log lies in {settings.root}")
             with httpx.Client(base_url=url(settings), trust_env=False, timeout=PATIENCE) as client:

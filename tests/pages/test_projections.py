@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
-from pathlib import Path
 
 import httpx
 import pytest
 from playwright.async_api import Page, expect
 
 from bridge.settings import Settings
+from tests.forks import completed
 from tests.pages.conftest import TICKET, Seen
-from tests.servers import PATIENCE, environment
+from tests.servers import environment
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240)]
 
@@ -26,10 +25,8 @@ async def opened(page: Page, actor: str = "ann") -> None:
 
 async def doctor(settings: Settings) -> list[str]:
     """The problems that `lighthouse doctor` finds, with the applications that the servers have."""
-    command = str(Path(sys.executable).with_name("lighthouse")), "doctor", "--json"
-    process = await asyncio.create_subprocess_exec(*command, env=environment(settings), stdout=asyncio.subprocess.PIPE)
-    said, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
-    return [f"{one['subject']}: {one['problem']}" for one in json.loads(said) if not one["ok"]]
+    done = await asyncio.to_thread(completed, "bridge.cli", "doctor", "--json", environment=environment(settings))
+    return [f"{one['subject']}: {one['problem']}" for one in json.loads(done.stdout) if not one["ok"]]
 
 
 async def test_each_projection_stands_with_its_builds_and_plots(page: Page, api: httpx.AsyncClient) -> None:
