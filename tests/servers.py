@@ -16,6 +16,10 @@ from bridge.wiring import create_topics, open_base, push_schemas
 from tests.forks import Forked, fork
 
 PATIENCE = 60.0
+ROOT = Path(__file__).parents[1]
+SITE = "site"
+"""The folder of a home in which applications lie that only its own processes find."""
+
 CACHE = Path(os.environ.get("LIGHTHOUSE_CACHE", "~/.lighthouse/cache")).expanduser()
 
 
@@ -42,9 +46,12 @@ async def prepare(settings: Settings) -> None:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The variables that give another process these settings."""
-    told = settings.model_dump(exclude_unset=True)
-    return os.environ | {f"LIGHTHOUSE_{name.upper()}": str(value) for name, value in told.items()}
+    """The variables that give another process these settings, and what is installed for them alone."""
+    told = {f"LIGHTHOUSE_{name.upper()}": str(value) for name, value in settings.model_dump(exclude_unset=True).items()}
+    site = settings.root / SITE
+    if site.exists():
+        told["PYTHONPATH"] = os.pathsep.join((str(site), str(ROOT)))
+    return os.environ | told
 
 
 @contextmanager

@@ -7,10 +7,8 @@ and its console must hold no error: that is asserted for every test, whatever it
 from __future__ import annotations
 
 import base64
-import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,9 +21,8 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from bridge.settings import Settings
 from tests.forks import completed
-from tests.servers import PATIENCE, environment, ready, running, servers, until, url
+from tests.servers import PATIENCE, SITE, environment, ready, running, servers, until, url
 
-ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium")
 ACCOUNT = "account/ada"
 PROJECT = "project/apollo"
@@ -55,7 +52,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """The settings of an API that is ready and has streams; a processor, Kafka and a registry stand behind it."""
     home = tmp_path_factory.mktemp("pages")
-    with installed(home / "site"), servers(home) as settings:
+    install(home / SITE)
+    with servers(home) as settings:
         prepared = completed("tests.prepare", environment=environment(settings))
         assert prepared.returncode == 0, prepared.stderr
         with running(settings, "streams", "--role", "processor"), running(settings, "bridge.api"):
@@ -65,16 +63,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
             yield settings
 
 
-@contextmanager
-def installed(site: Path) -> Iterator[None]:
-    """Makes `tests.pages.tickets` an application that every process started from here on finds, as pip would."""
+def install(site: Path) -> None:
+    """Makes `tests.pages.tickets` an application that processes of this home find, as pip would."""
     info = site / "tickets-1.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tickets\nVersion: 1\n")
     (info / "entry_points.txt").write_text("[lighthouse.applications]\ntickets = tests.pages.tickets:application\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join((str(site), str(ROOT))))
-        yield
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
