@@ -184,7 +184,7 @@ def test_what_is_passed_over_hides_nothing_behind_it() -> None:
     assert {due.tag for due in first} & {due.tag for due in now(firing.what_is_due(watched))} == set()
 
 
-def test_a_look_that_failed_is_made_again_though_nothing_was_written_since() -> None:
+async def test_a_look_that_failed_is_made_again_though_nothing_was_written_since() -> None:
     decisions, away = Decisions(), [Unavailable("the system's partition has no owner")]
     decisions.take("system/timer~waiting", TimerBegun(), 1)
     bench = Bench(projecting=Projecting([pending_of(WAITING)], decisions, Cache(5, 1000)))
@@ -202,8 +202,8 @@ def test_a_look_that_failed_is_made_again_though_nothing_was_written_since() -> 
     around = Around([WAITING], cast(Handler, None), bench.stores.open, lambda _: None, known, begun, now=lambda: 0.0)
     firing, watched = Firing(around, dict), Watched(bench.owner)
     with pytest.raises(Unavailable):
-        now(firing.go(watched))
-    now(firing.go(watched))
+        await firing.go(watched)
+    await firing.go(watched)
     assert watched.next is not None
 
 
