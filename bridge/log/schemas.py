@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeVar
 
 from bridge import upcast
 from bridge.errors import NotFound, SchemaError, Unavailable
@@ -15,6 +18,9 @@ from bridge.log.newest import Newest
 from bridge.log.record import topic_of
 from bridge.log.registry import Registry, RegistryAway
 from bridge.upcast import Steps
+
+A = TypeVar("A")
+T = TypeVar("T")
 
 AWAY = 0.4
 """Seconds for which a registry that did not answer is not asked again."""
@@ -38,6 +44,7 @@ class Schemas:
         self._by_id: dict[int, CategorySchema] = {}
         self._writers: dict[str, CategorySchema] = {}
         self._away_until = 0.0
+        self._asking = asyncio.Lock()  # what a thousand want to know at once is asked once
 
     def subject(self, category: str) -> str:
         """The registry's subject of a category (TopicNameStrategy)."""
@@ -57,17 +64,20 @@ class Schemas:
         """The schema of an id. Raises SchemaError when nobody knows it, RegistryAway when nobody can tell."""
         if (found := self._by_id.get(schema_id)) is not None:
             return found
-        schema = await self._ask(schema_id)
-        if schema is None:
-            raise SchemaError(f"the schema registry does not know schema {schema_id}")
-        return self._by_id.setdefault(schema_id, self._ready(schema_id, schema))
+        async with self._asking:
+            if (found := self._by_id.get(schema_id)) is not None:
+                return found
+            schema = await self._answer(self._registry.by_id, schema_id)
+            if schema is None:
+                raise SchemaError(f"the schema registry does not know schema {schema_id}")
+            return self._by_id.setdefault(schema_id, self._ready(schema_id, schema))
 
-    async def _ask(self, schema_id: int) -> Schema | None:
+    async def _answer(self, ask: Callable[[A], Awaitable[T]], about: A) -> T:
         """Asks the registry, unless it was away just now: a registry that hangs must not hang everyone each time."""
         if time.monotonic() < self._away_until:
             raise RegistryAway("the schema registry was away just now")
         try:
-            return await self._registry.by_id(schema_id)
+            return await ask(about)
         except RegistryAway:
             self._away_until = time.monotonic() + AWAY
             raise
@@ -86,9 +96,13 @@ class Schemas:
         """The schema that this process writes the category with. Raises NotFound, Unavailable."""
         if (found := self._writers.get(category)) is not None:
             return found
+        async with self._asking:
+            return self._writers.get(category) or await self._find_writer(category)
+
+    async def _find_writer(self, category: str) -> CategorySchema:
         schema = self.local(category)
         try:
-            schema_id = await self._registry.find(self.subject(category), schema)
+            schema_id = await self._answer(partial(self._registry.find, self.subject(category)), schema)
         except RegistryAway as error:
             raise Unavailable(str(error)) from error
         if schema_id is None:

@@ -1,4 +1,4 @@
-"""(f) A hundred writers race for one version."""
+"""(f) A hundred writers race for one version; a thousand come at once."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from bridge.handle import Context
 from tests.faults.conftest import Report
 from tests.faults.harness import Stage, playing
 from tests.faults.journal import Outcome, Request
@@ -31,3 +32,13 @@ async def test_of_a_hundred_writers_of_one_version_one_wins(stage: Stage, report
         report(run)
         assert isinstance(run["void"], dict)
         assert run["void"]["conflict"] >= RACERS, "the racers did not meet in the log"
+
+
+async def test_a_thousand_first_writers_of_a_process_are_all_served(stage: Stage) -> None:
+    """Nobody has asked the registry yet: it is asked once for all."""
+    async with playing(stage, 1) as (platform, _):
+        texts = map(str, range(1000))
+        made = await asyncio.gather(
+            *(platform.handler.create("project", [commit(text)], Context("ann")) for text in texts)
+        )
+        assert len({one.stream for one in made}) == 1000
