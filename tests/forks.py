@@ -6,6 +6,7 @@ every other way. What is about a start itself (the console script, `up`) is test
 
 from __future__ import annotations
 
+import ctypes
 import os
 import runpy
 import signal
@@ -17,6 +18,8 @@ from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from bridge.local.tether import PR_SET_PDEATHSIG
 
 PRELOADED = (
     "bridge.api.app",
@@ -48,6 +51,8 @@ class Order:
     def carry_out(self) -> None:
         """Becomes it, in the forked process."""
         os.setsid()
+        if sys.platform == "linux":  # whoever ends pytest ends what it has started
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         os.environ.clear()
         os.environ.update(self.environment)
         os.chdir(self.directory)
