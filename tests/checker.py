@@ -28,7 +28,7 @@ from bridge.wiring import Platform, identities
 from streams.builds import Projecting
 from streams.owner import Code, LogEnds, Owner
 from tests.faults.journal import REFUSED, Attempt, Journal, Outcome
-from tests.faults.reference import LogRecord, Reference, read_log
+from tests.faults.reference import LogRecord, Reference, log_below
 
 CATEGORY = "project"
 CAUGHT_UP = 30.0
@@ -84,7 +84,7 @@ class Checker:
         await until_built(space.store)
         position, history = await rows_of(space.store)
         where = (settings.kafka_bootstrap, place.topic, place.partition, position)
-        log = await asyncio.to_thread(lambda: list(read_log(*where)))
+        log = await log_below(*where)
         reference = Reference(place.topic, place.partition, place.partitions, RawSchemas(settings.registry_url))
         for record in log:
             reference.take(record)

@@ -26,7 +26,6 @@ PRELOADED = (
     "bridge.cli.main",
     "streams.main",
     "streams.supervisor",
-    "bridge.store.lmdb_store",
     "hypothesis",
     "pytest",
     "uvicorn",

@@ -14,9 +14,9 @@ from bridge.local import ports, start_kafka, start_registry
 from bridge.settings import Settings
 from bridge.wiring import create_topics, open_base, push_schemas
 from tests.forks import Forked, fork
+from tests.installed import python_path
 
 PATIENCE = 60.0
-ROOT = Path(__file__).parents[1]
 SITE = "site"
 """The folder of a home in which applications lie that only its own processes find."""
 
@@ -50,7 +50,7 @@ def environment(settings: Settings) -> dict[str, str]:
     told = {f"LIGHTHOUSE_{name.upper()}": str(value) for name, value in settings.model_dump(exclude_unset=True).items()}
     site = settings.root / SITE
     if site.exists():
-        told["PYTHONPATH"] = os.pathsep.join((str(site), str(ROOT)))
+        told["PYTHONPATH"] = python_path(site)
     return os.environ | told
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import typer
@@ -16,7 +17,7 @@ from bridge.log.published import event_schemas
 from bridge.log.published import subject as published_subject
 from bridge.settings import Settings
 from bridge.survey import survey
-from bridge.wiring import open_base, open_platform
+from bridge.wiring import Platform, open_base, open_platform
 
 MIN_FREE_MB = 1024
 MIN_OFFSETS_RETENTION = 7 * 24 * 60
@@ -68,10 +69,9 @@ async def _schemas(settings: Settings) -> list[Finding]:
     return found
 
 
-async def _owners(settings: Settings) -> list[Finding]:
-    async with open_platform(settings) as platform:
-        found = await survey(platform.spaces, platform.reader)
-    lonely = [one for one in found if not one.owned(settings.session)]
+async def _owners(platform: Platform) -> list[Finding]:
+    found = await survey(platform.spaces, platform.reader)
+    lonely = [one for one in found if not one.owned(platform.base.settings.session)]
     wrong = [
         Finding(
             f"partition {one.category}-{one.partition}",
@@ -85,9 +85,8 @@ async def _owners(settings: Settings) -> list[Finding]:
     return [Finding(f"{len(found) - len(lonely)} of {len(found)} partitions have a living owner"), *wrong, *parked]
 
 
-async def _projections(settings: Settings) -> list[Finding]:
-    async with open_platform(settings) as platform:
-        known = [await platform.projections.status(name) for name in platform.projections.names]
+async def _projections(platform: Platform) -> list[Finding]:
+    known = [await platform.projections.status(name) for name in platform.projections.names]
     found = [Finding(f"{len(known)} projections")]
     for name, build in ((one.projection.name, build) for one in known for build in one.builds):
         version, generation = build.build
@@ -98,9 +97,8 @@ async def _projections(settings: Settings) -> list[Finding]:
     return found
 
 
-async def _reactors(settings: Settings) -> list[Finding]:
-    async with open_platform(settings) as platform:
-        known = [await platform.reactors.status(name) for name in platform.reactors.names]
+async def _reactors(platform: Platform) -> list[Finding]:
+    known = [await platform.reactors.status(name) for name in platform.reactors.names]
     found = [Finding(f"{len(known)} reactors")]
     for name, part in ((one.reactor.name, part) for one in known for part in one.partitions):
         why = part.lost if part.parked is None else f"stands at {part.parked.event}: {part.parked.error}"
@@ -128,21 +126,39 @@ CHECKS: dict[str, Check] = {
     "kafka": _broker,
     "topics": _topics,
     "schemas": _schemas,
+}
+INSIDE: dict[str, Callable[[Platform], Awaitable[list[Finding]]]] = {
     "owners": _owners,
     "projections": _projections,
     "reactors": _reactors,
 }
+"""What is looked at with the platform open."""
 
 
 async def examine(settings: Settings) -> list[Finding]:
     """Every check's findings; a check that cannot be made is a finding itself."""
     found: list[Finding] = []
     for name, check in CHECKS.items():
+        found += await _made(name, check(settings))
+    async with AsyncExitStack() as stack:
         try:
-            found += await check(settings)
+            platform = await stack.enter_async_context(open_platform(settings))
         except Exception as error:  # a doctor reports whatever is wrong
-            found.append(Finding(name, str(error) if isinstance(error, LighthouseError) else repr(error)))
+            return found + [_not_made(name, error) for name in INSIDE]
+        for name, look in INSIDE.items():
+            found += await _made(name, look(platform))
     return found
+
+
+async def _made(name: str, check: Awaitable[list[Finding]]) -> list[Finding]:
+    try:
+        return await check
+    except Exception as error:  # a doctor reports whatever is wrong
+        return [_not_made(name, error)]
+
+
+def _not_made(name: str, error: Exception) -> Finding:
+    return Finding(name, str(error) if isinstance(error, LighthouseError) else repr(error))
 
 
 def doctor(json: JsonFlag = False) -> None:

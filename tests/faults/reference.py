@@ -5,6 +5,7 @@ Nothing here imports the platform: where the two disagree, one of them is wrong.
 
 from __future__ import annotations
 
+import asyncio
 import io
 import re
 import time
@@ -160,6 +161,11 @@ def read_log(bootstrap: str, topic: str, partition: int, end: int) -> Iterator[L
                 position = _next_offset(message)
                 if message.error() is None and position <= end:
                     yield _record(message)
+
+
+async def log_below(bootstrap: str, topic: str, partition: int, end: int) -> list[LogRecord]:
+    """The same at once, read beside the event loop."""
+    return await asyncio.to_thread(lambda: list(read_log(bootstrap, topic, partition, end)))
 
 
 def _next_offset(message: Message) -> int:

@@ -18,7 +18,7 @@ from bridge.log.record import Place
 from bridge.wiring import Platform
 from tests.faults.conftest import Report
 from tests.faults.harness import PATIENCE, Process, Stage, playing, soon
-from tests.faults.reference import read_log
+from tests.faults.reference import log_below
 from tests.faults.writers import commit, writing
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
@@ -70,7 +70,7 @@ async def in_log(platform: Platform, place: Place, append: bytes) -> bool:
     """Whether a record with this append id lies in the partition."""
     end = await platform.reader.end(place.topic, place.partition)
     where = (platform.base.settings.kafka_bootstrap, place.topic, place.partition, end)
-    records = await asyncio.to_thread(lambda: list(read_log(*where)))
+    records = await log_below(*where)
     return any(("lh_append", append) in record.headers for record in records)
 
 

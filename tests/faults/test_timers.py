@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import shutil
 import signal
 import time
@@ -22,11 +20,11 @@ from bridge.settings import Settings
 from bridge.wiring import Platform
 from tests.alarms.alarms import Drop, How, SetAlarm, bell
 from tests.faults.harness import Stage, playing, soon, staged
-from tests.faults.reference import read_log
+from tests.faults.reference import log_below
+from tests.installed import install, python_path
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
 
-ROOT = Path(__file__).parents[2]
 SECOND = 1_000_000
 ANN = Context("ann")
 
@@ -34,11 +32,8 @@ ANN = Context("ann")
 @pytest.fixture
 async def stage(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
     """A stage where the alarms are installed, as pip would."""
-    info = tmp_path / "alarms-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: alarms\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[lighthouse.applications]\nalarms = tests.alarms.alarms:application\n")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(tmp_path), str(ROOT))))
+    install(tmp_path, "alarms", "tests.alarms.alarms:application")
+    monkeypatch.setenv("PYTHONPATH", python_path(tmp_path))
     monkeypatch.syspath_prepend(str(tmp_path))
     async with staged(settings, tmp_path) as stage:
         yield stage
@@ -110,7 +105,7 @@ class Clocks:
             place = space.place
             if place.category == "alarm" and (end := await self.platform.reader.end(place.topic, place.partition)):
                 kafka = self.platform.base.settings.kafka_bootstrap
-                records = await asyncio.to_thread(lambda: list(read_log(kafka, place.topic, place.partition, end)))  # noqa: B023
+                records = await log_below(kafka, place.topic, place.partition, end)
                 count += sum(any(name == "lh_append" for name, _ in record.headers) for record in records)
         return count
 

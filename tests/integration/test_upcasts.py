@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,11 +17,11 @@ from bridge.local.ports import pick
 from bridge.settings import Settings
 from tests.client import command
 from tests.forks import completed
+from tests.installed import install, python_path
 from tests.servers import PATIENCE, environment, ready, running, until, url
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
-ROOT = Path(__file__).parents[2]
 
 STREAM = "ticket/t1"
 GAP = "category ticket: TimeLogged is at version 2, but no upcast leads from version 1 to 2"
@@ -37,10 +36,7 @@ class Site:
 
     def install(self, application: str) -> None:
         """Makes `tests.tickets.<application>` the one that every process finds, as pip would."""
-        info = self.packages / "tickets-1.dist-info"
-        info.mkdir(exist_ok=True)
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tickets\nVersion: 1\n")
-        (info / "entry_points.txt").write_text(f"[lighthouse.applications]\ntickets = tests.tickets.{application}\n")
+        install(self.packages, "tickets", f"tests.tickets.{application}")
 
     def run(self, module: str, *words: str) -> subprocess.CompletedProcess[str]:
         """A module that ends."""
@@ -62,7 +58,7 @@ def site(served: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
     port = pick(1)[0]
     prefix = f"tickets{port}"
     stores = f"lmdb://{served.root}/{prefix}"
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(tmp_path), str(ROOT))))
+    monkeypatch.setenv("PYTHONPATH", python_path(tmp_path))
     more = {"api_port": port, "topic_prefix": prefix, "group": prefix, "history_store": stores, "partitions": 1}
     return Site(served.model_copy(update=more), tmp_path)
 

@@ -10,7 +10,6 @@ import base64
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -21,6 +20,7 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from bridge.settings import Settings
 from tests.forks import completed
+from tests.installed import install
 from tests.servers import PATIENCE, SITE, environment, ready, running, servers, until, url
 
 CHROMIUM = shutil.which("chromium")
@@ -52,7 +52,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """The settings of an API that is ready and has streams; a processor, Kafka and a registry stand behind it."""
     home = tmp_path_factory.mktemp("pages")
-    install(home / SITE)
+    install(home / SITE, "tickets", "tests.pages.tickets:application")
     with servers(home) as settings:
         prepared = completed("tests.prepare", environment=environment(settings))
         assert prepared.returncode == 0, prepared.stderr
@@ -61,14 +61,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
             with httpx.Client(base_url=url(settings), trust_env=False, timeout=PATIENCE) as client:
                 fill(client)
             yield settings
-
-
-def install(site: Path) -> None:
-    """Makes `tests.pages.tickets` an application that processes of this home find, as pip would."""
-    info = site / "tickets-1.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tickets\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[lighthouse.applications]\ntickets = tests.pages.tickets:application\n")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -12,8 +12,9 @@ import pytest
 from playwright.async_api import Page, expect
 
 from bridge.settings import Settings
+from tests.installed import ROOT
 from tests.pages.conftest import ACCOUNT, appended_live
-from tests.servers import ROOT, environment
+from tests.servers import environment
 
 pytestmark = [pytest.mark.pictures, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240)]
 

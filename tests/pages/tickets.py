@@ -1,5 +1,5 @@
 """An application for the pages: tickets with a view that draws a table and fails for one title, and a projection that
-stands still at 13 minutes. `tests/pages/conftest.py` installs it as pip would.
+stands still at 13 minutes. `tests/pages/conftest.py` installs it.
 """
 
 from __future__ import annotations
