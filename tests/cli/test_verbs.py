@@ -142,12 +142,15 @@ def test_a_replay_that_follows_goes_on_until_it_is_stopped(cli: Cli) -> None:
     command = [str(LIGHTHOUSE), "replay", "--actor", "followed", "--follow", "--json"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, env=cli.environment, cwd=cli.directory, stdout=pipe, text=True) as process:
-        assert process.stdout is not None
-        assert json.loads(process.stdout.readline())["version"] == 0
-        cli.run("produce", "--name", "f2", "--actor", "followed", stdin=lines(deposited("account/f", 5)))
-        assert json.loads(process.stdout.readline())["data"] == {"amount": 5}
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
+        try:
+            assert process.stdout is not None
+            assert json.loads(process.stdout.readline())["version"] == 0
+            cli.run("produce", "--name", "f2", "--actor", "followed", stdin=lines(deposited("account/f", 5)))
+            assert json.loads(process.stdout.readline())["data"] == {"amount": 5}
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 130
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,9 @@
+"""What holds for every test."""
+
+from __future__ import annotations
+
+import signal
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell that runs the tests in the background lets them ignore Ctrl-C, and all that they start would do the same.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
