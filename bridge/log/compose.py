@@ -43,8 +43,12 @@ def compose(category: str, events: list[Schema]) -> Schema:
 
 
 def event_types(schema: Schema) -> list[Schema]:
-    """The event types of an `Append` schema, in the order of its union."""
-    return list(schema["fields"][-1]["type"]["items"])
+    """The event types of an `Append` schema, in the order of its union, each with the namespace that it lies in.
+
+    A registry may give a schema back without the namespaces that the one around it says already.
+    """
+    around = {"namespace": schema["namespace"]} if "namespace" in schema else {}
+    return [event if "." in event["name"] else around | event for event in schema["fields"][-1]["type"]["items"]]
 
 
 def canonical(schema: Schema) -> str:

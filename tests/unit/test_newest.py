@@ -7,7 +7,7 @@ import pytest
 from bridge.errors import SchemaError
 from bridge.events import Envelope
 from bridge.log.avro import CategorySchema, Slice, decode, encode
-from bridge.log.compose import compose
+from bridge.log.compose import compose, event_types
 from bridge.log.newest import Newest
 from bridge.upcast import Change, Steps
 
@@ -56,6 +56,13 @@ def test_what_is_as_it_should_be_is_handed_on(new: dict[str, Any]) -> None:
     event = read(opened(1, field("owner")), new, {"owner": "Ada"})
     assert event.branch.upgrade is None
     assert event.newest is event.data
+
+
+def test_namespaces_that_a_registry_leaves_out_make_no_difference() -> None:
+    whole = compose("x", [opened(1, field("at", PLACE)), {**opened(1, field("to", "lighthouse.x.Place")), "name": "Moved"}])
+    events = [{key: value for key, value in event.items() if key != "namespace"} for event in event_types(whole)]
+    schema = Newest(whole, {}).category_schema(1, compose("x", events))
+    assert [branch.upgrade for branch in schema.branches] == [None, None]
 
 
 def test_what_newer_code_wrote_is_handed_on_as_written() -> None:
