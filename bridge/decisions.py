@@ -51,6 +51,10 @@ class Decided:
         return self.answering or (min(versions), 0)
 
 
+UNDECIDED = Decided()
+"""Of a projection that nothing was decided of yet."""
+
+
 @dataclass(frozen=True)
 class Begin:
     """Build a version's rows once more."""
@@ -244,7 +248,7 @@ class Decisions:
 
     def of(self, projection: str) -> Decided:
         """What was decided of one projection."""
-        return self.decided.get(projection, Decided())
+        return self.decided.get(projection, UNDECIDED)
 
     def of_reactor(self, reactor: str) -> Reactions:
         """What was decided of one reactor."""

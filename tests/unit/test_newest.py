@@ -59,7 +59,9 @@ def test_what_is_as_it_should_be_is_handed_on(new: dict[str, Any]) -> None:
 
 
 def test_namespaces_that_a_registry_leaves_out_make_no_difference() -> None:
-    whole = compose("x", [opened(1, field("at", PLACE)), {**opened(1, field("to", "lighthouse.x.Place")), "name": "Moved"}])
+    whole = compose(
+        "x", [opened(1, field("at", PLACE)), {**opened(1, field("to", "lighthouse.x.Place")), "name": "Moved"}]
+    )
     events = [{key: value for key, value in event.items() if key != "namespace"} for event in event_types(whole)]
     schema = Newest(whole, {}).category_schema(1, compose("x", events))
     assert [branch.upgrade for branch in schema.branches] == [None, None]
