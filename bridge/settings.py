@@ -54,7 +54,9 @@ class Settings(BaseSettings):
 
     group: str = Field("lighthouse-streams", description="Consumer group of the processors.")
     session: Seconds = Field(3.0, description="Group session time-out in seconds, as set on the broker.")
-    batch_records: int = Field(1000, ge=1, le=10000, description="Records that a processor takes in one batch.")
+    batch_records: int = Field(
+        500, ge=1, le=10000, description="Records that a processor takes in one batch; its memory grows with it."
+    )
     state_cache: int = Field(10000, ge=0, description="Folded states that a process keeps in memory, by number.")
     state_cache_mb: int = Field(64, ge=0, description="The same cache by encoded size in MiB.")
     projections: str = Field(

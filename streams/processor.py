@@ -33,7 +33,7 @@ HELD = 0.5
 SLICE = 200
 """Events of the history that builds are fed with in one commit (B2)."""
 
-BETWEEN = (0.004, 0.02)
+BETWEEN = (0.004, 0.01)
 """Seconds of slices between two batches, at least and at most: as long as the batches took, while events come in."""
 
 ALONE = 0.05

@@ -60,22 +60,24 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.failure = None
     app.state.metrics = Metrics()
-    for resource in (
-        appending,
-        commands,
-        streams,
-        projections,
-        reactors,
-        events,
-        replay,
-        live,
-        categories,
-        health,
-        metrics,
+    for router in (
+        appending.router,
+        commands.router,
+        streams.router,
+        projections.plain,
+        projections.router,
+        reactors.router,
+        reactors.plain,
+        events.router,
+        replay.router,
+        live.router,
+        categories.router,
+        health.router,
+        health.partitions,
+        metrics.router,
     ):
         # Taken over as they are: each router that is included instead costs 90 µs a request.
-        app.router.routes.extend(resource.router.routes)
-    app.router.routes.extend((*projections.deciding.routes, *reactors.deciding.routes, *health.partitions.routes))
+        app.router.routes.extend(router.routes)
     app.add_exception_handler(LighthouseError, problems.on_error)
     app.add_exception_handler(RecursionError, problems.on_recursion)
     app.add_exception_handler(HTTPException, problems.on_http_error)

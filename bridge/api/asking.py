@@ -72,7 +72,7 @@ def paging(feed: Feed, query: QueryParams) -> Paging:
     start = _start(feed, query, None)
     if start is not None and not isinstance(start, Point):
         raise Invalid("cursor", "the cursor is one of live events; pages are in the merged order, take one from a page")
-    limit = _one(query, "limit", lambda text: _number(text, 1, MOST, int), 100)
+    limit = one(query, "limit", lambda text: _number(text, 1, MOST, int), 100)
     return Paging(filter_of(query), start or feed.first, _until(feed, query), limit)
 
 
@@ -80,7 +80,7 @@ def replaying(feed: Feed, query: QueryParams, last_event_id: str | None) -> Aske
     """The parameters of `/v1/replay`. Raises Invalid."""
     _check(query, ("from", "to", "cursor", "speed", "gap", "follow", "format"))
     start = _start(feed, query, last_event_id) or feed.first
-    follow = _one(query, "follow", _truth, False)
+    follow = one(query, "follow", _truth, False)
     until = _until(feed, query)
     if follow and until is not None:
         raise Invalid("follow", "give only one of to, follow")
@@ -99,9 +99,9 @@ def living(feed: Feed, query: QueryParams) -> Asked:
 
 
 def _asked(query: QueryParams, start: Point | Vector | None, until: int | None, follow: bool) -> Asked:
-    speed = _one(query, "speed", lambda text: _number(text, 0, FASTEST, float), 0.0)
-    longest = _one(query, "gap", lambda text: _number(text, 1e-3, LONGEST_GAP, float), LONGEST)
-    encode = _one(query, "format", _encoding, None)
+    speed = one(query, "speed", lambda text: _number(text, 0, FASTEST, float), 0.0)
+    longest = one(query, "gap", lambda text: _number(text, 1e-3, LONGEST_GAP, float), LONGEST)
+    encode = one(query, "format", _encoding, None)
     return Asked(filter_of(query), start, until, follow, speed, longest, encode)
 
 
@@ -125,24 +125,24 @@ def _start(feed: Feed, query: QueryParams, last_event_id: str | None) -> Point |
     """The last event that a reader got is stronger than the cursor it began with, and that stronger than a time."""
     if last_event_id:
         return feed.cursors.parse(last_event_id, LAST_EVENT_ID)
-    found = _one(query, "cursor", lambda text: feed.cursors.parse(text, ""), None)
+    found = one(query, "cursor", lambda text: feed.cursors.parse(text, ""), None)
     if isinstance(found, Point):
         feed.check_time("cursor", found.effective)
     if found is not None:
         return found
-    since = _one(query, "from", instant, None)
+    since = one(query, "from", instant, None)
     return None if since is None else feed.at(since)
 
 
 def _until(feed: Feed, query: QueryParams) -> int | None:
-    until = _one(query, "to", instant, None)
+    until = one(query, "to", instant, None)
     if until is not None:
         feed.check_time("to", until)
     return until
 
 
-def _one(query: QueryParams, name: str, read: Callable[[str], T], default: T) -> T:
-    """The value of a parameter that may stand once; an error names it."""
+def one(query: QueryParams, name: str, read: Callable[[str], T], default: T) -> T:
+    """The value of a parameter that may stand once, or the default. Raises Invalid with its name."""
     found = query.getlist(name)
     if len(found) > 1:
         raise Invalid(name, "give it once")

@@ -11,10 +11,11 @@ from starlette.responses import Response
 
 from bridge import present
 from bridge.api.answers import AppendAnswer, answer
+from bridge.api.asking import one
 from bridge.api.bodies import JSON
 from bridge.api.deciding import Actions
 from bridge.api.front import Front, front
-from bridge.api.openapi import PlainRoute, documents, in_path
+from bridge.api.openapi import PlainRoute, documents, header, in_path, in_query
 from bridge.api.tokens import AT_LEAST
 from bridge.api.writing import ERRORS, HEADERS
 from bridge.decisions import Build
@@ -26,13 +27,19 @@ from bridge.steering import Steering
 READ_ERRORS = (404, 422, 503, 504)
 
 router = APIRouter(prefix="/v1/projections", tags=["projections"])
-deciding = APIRouter(prefix="/v1/projections", tags=["projections"], route_class=PlainRoute)
+plain = APIRouter(prefix="/v1/projections", tags=["projections"], route_class=PlainRoute)
 
-AtLeast = Annotated[list[str] | None, Header(alias=AT_LEAST, description="Positions that must have been seen.")]
-AsOf = Annotated[
-    str | None,
-    Query(description="RFC 3339 time, for a versioned projection.", json_schema_extra={"format": "date-time"}),
-]
+_AT_LEAST = "Positions that must have been seen."
+_AS_OF = "RFC 3339 time, for a versioned projection."
+AtLeast = Annotated[list[str] | None, Header(alias=AT_LEAST, description=_AT_LEAST)]
+AsOf = Annotated[str | None, Query(description=_AS_OF, json_schema_extra={"format": "date-time"})]
+NAME = in_path("name", "The projection's name.", pattern="^[a-z][a-z0-9-]{0,62}$")
+ROW = (
+    NAME,
+    in_path("key", "The row's key; it may contain `/`."),
+    in_query("as_of", _AS_OF, format="date-time"),
+    header(AT_LEAST, _AT_LEAST),
+)
 
 
 @router.get("", **documents(ProjectionsAnswer, *READ_ERRORS))
@@ -60,23 +67,22 @@ async def rows(
 ) -> Response:
     """The projection's rows by their keys; with `as_of` those that there were at that time."""
     here = front(request)
-    when = await _when(here, as_of, at_least)
+    when = await _when(here, None if as_of is None else below("as_of", instant, as_of), at_least)
     page = await here.platform.projections.rows(unquote(name), Span(prefix, after, limit), when)
     return answer(present.of_rows(page, when.time), here.tokens.token(*page.seen.positions))
 
 
-@router.get("/{name}/rows/{key:path}", **documents(RowAnswer, *READ_ERRORS))
-async def row(request: Request, name: str, key: str, as_of: AsOf = None, at_least: AtLeast = None) -> Response:
+@plain.get("/{name}/rows/{key:path}", **documents(RowAnswer, *READ_ERRORS, parameters=ROW))
+async def row(request: Request) -> Response:
     """One row; with `as_of` what it was at that time."""
-    here = front(request)
-    when = await _when(here, as_of, at_least)
-    found = await here.platform.projections.row(unquote(name), unquote(key), when)
+    here, path = front(request), request.path_params
+    when = await _when(here, one(request.query_params, "as_of", instant, None), request.headers.getlist(AT_LEAST))
+    found = await here.platform.projections.row(unquote(path["name"]), unquote(path["key"]), when)
     return answer(present.of_row(found, when.time), here.tokens.token(*found.seen.positions))
 
 
-async def _when(here: Front, as_of: str | None, at_least: list[str] | None) -> When:
+async def _when(here: Front, time: int | None, at_least: list[str] | None) -> When:
     """When rows are asked for, once the history has passed the positions. Raises Invalid, NotReached."""
-    time = None if as_of is None else below("as_of", instant, as_of)
     if not at_least:
         return When(time)
     await here.at_least(at_least)
@@ -119,12 +125,11 @@ ACTIONS = Actions[Steering](
         "drop": (BuildBody, lambda steering, name, body, asked: steering.drop(name, body.build, asked)),
     },
 )
-NAME = in_path("name", "The projection's name.", pattern="^[a-z][a-z0-9-]{0,62}$")
 ACTION = in_path("action", "What is decided.", enum=list(ACTIONS.known))
 BODY = {JSON: {"anyOf": [{"type": "object"}], "description": "`rebuild`, `retry`: version. `skip`: event. Else both."}}
 
 
-@deciding.post(
+@plain.post(
     "/{name}/{action}", **documents(AppendAnswer, *ERRORS, status=201, body=BODY, parameters=(NAME, ACTION, *HEADERS))
 )
 async def decide(request: Request) -> Response:

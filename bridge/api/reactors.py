@@ -21,7 +21,7 @@ from bridge.steering import ReactorSteering
 READ_ERRORS = (404, 422, 503, 504)
 
 router = APIRouter(prefix="/v1/reactors", tags=["reactors"])
-deciding = APIRouter(prefix="/v1/reactors", tags=["reactors"], route_class=PlainRoute)
+plain = APIRouter(prefix="/v1/reactors", tags=["reactors"], route_class=PlainRoute)
 
 
 @router.get("", **documents(ReactorsAnswer, *READ_ERRORS))
@@ -73,7 +73,7 @@ ACTION = in_path("action", "What is decided.", enum=list(ACTIONS.known))
 BODY = {JSON: {"anyOf": [{"type": "object"}], "description": "`skip`: event. `place`: category, partition, at."}}
 
 
-@deciding.post(
+@plain.post(
     "/{name}/{action}", **documents(AppendAnswer, *ERRORS, status=201, body=BODY, parameters=(NAME, ACTION, *HEADERS))
 )
 async def decide_of_reactor(request: Request) -> Response:

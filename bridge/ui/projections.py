@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from bridge import present
-from bridge.errors import Invalid, LighthouseError, NotFound
+from bridge.errors import Invalid, LighthouseError
 from bridge.events import Appended
 from bridge.handle import Context
 from bridge.steering import Steering
 from bridge.ui.asked import asked, sent
+from bridge.ui.deciding import Decision, actor_of, chosen, decided
 from bridge.ui.window import Window, window
-
-ACTOR = "lighthouse-actor"
-YEAR = 31_536_000
 
 
 class CourseQuery(msgspec.Struct):
@@ -26,10 +25,9 @@ class CourseQuery(msgspec.Struct):
     after: float = 0.0
 
 
-class Decision(msgspec.Struct):
-    """What a button sends along: who decides, and of which build or event."""
+class Told(Decision):
+    """Who decides, and of which build or event."""
 
-    actor: str = ""
     version: int | None = None
     generation: int = 0
     event: str | None = None
@@ -42,7 +40,7 @@ class Decision(msgspec.Struct):
         return self.version, self.generation
 
 
-Decide = Callable[[Steering, str, Decision, Context], Awaitable[Appended]]
+Decide = Callable[[Steering, str, Told, Context], Awaitable[Appended]]
 
 ACTIONS: dict[str, Decide] = {
     "rebuild": lambda steering, name, told, context: steering.rebuild(name, told.version, context),
@@ -57,7 +55,7 @@ async def projections(request: Request) -> Response:
     """The page, or its part that is renewed."""
     here = window(request)
     here.course.visit()
-    return await _page(request, here, request.cookies.get(ACTOR, ""))
+    return await _page(request, here, actor_of(request))
 
 
 async def course(request: Request) -> Response:
@@ -68,24 +66,10 @@ async def course(request: Request) -> Response:
 
 
 async def decide(request: Request) -> Response:
-    """Decides, and answers the part of the page as it is then.
-
-    Only our own script can ask: no form of another site can send its header.
-    """
-    here, told = window(request), await sent(request, Decision)
-    name, action = request.path_params["name"], request.path_params["action"]
-    if action not in ACTIONS or "hx-request" not in request.headers:
-        raise NotFound(f"a projection has no {action[:40]!r} here; there are: {', '.join(ACTIONS)}")
-    if not told.actor.strip():
-        return await _page(request, here, "", "Who decides? Fill in “Acting as”: it is recorded with the decision.")
-    try:
-        await ACTIONS[action](here.platform.steering, name, told, Context(told.actor.strip()))
-        said = ""
-    except LighthouseError as error:
-        said = str(error)
-    response = await _page(request, here, told.actor, said)
-    response.set_cookie(ACTOR, told.actor.strip(), max_age=YEAR, samesite="lax", httponly=True)
-    return response
+    """Decides, and answers the part of the page as it is then."""
+    act, here, told = chosen(request, ACTIONS), window(request), await sent(request, Told)
+    steering, name = here.platform.steering, request.path_params["name"]
+    return await decided(told, lambda context: act(steering, name, told, context), partial(_page, request, here))
 
 
 async def _page(request: Request, here: Window, actor: str, said: str | None = None) -> Response:

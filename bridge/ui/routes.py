@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from bridge.ui import events, projections, reference, stream, streams, system
+from bridge.ui import events, projections, reactors, reference, stream, streams, system
 from bridge.ui.faults import Faults
 from bridge.ui.render import THEME, THEMES, Renderer
 from bridge.ui.static_files import Files
@@ -34,6 +34,7 @@ def routes() -> Sequence[BaseRoute]:
         Route(f"/streams/{IN_STREAM}", stream.stream),
         Route("/events", events.events),
         Route("/projections", projections.projections),
+        Route("/reactors", reactors.reactors),
         Route("/system", system.system),
         Route("/docs", reference.reference),
         Route(f"/ui/step/{IN_STREAM}", stream.step),
@@ -43,6 +44,7 @@ def routes() -> Sequence[BaseRoute]:
         Route(f"/ui/go/{IN_STREAM}", stream.go),
         Route("/ui/course", projections.course),
         Route("/ui/projections/{name}/{action}", projections.decide, methods=["POST"]),
+        Route("/ui/reactors/{name}/{action}", reactors.decide, methods=["POST"]),
         Route("/ui/theme", theme, methods=["POST"]),
         Mount("/static", Files()),
     ]

@@ -19,6 +19,7 @@ ADDRESSES = {
     "project": f"/streams/{PROJECT}?version=2",
     "events": "/events",
     "projections": "/projections",
+    "reactors": "/reactors",
     "system": "/system",
     "fault": "/streams/project/nobody",
 }

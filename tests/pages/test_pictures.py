@@ -14,7 +14,8 @@ from playwright.async_api import Page, expect
 from bridge.settings import Settings
 from tests.installed import ROOT
 from tests.pages.conftest import ACCOUNT, appended_live
-from tests.servers import environment
+from tests.pages.tickets import UNLUCKY
+from tests.servers import environment, running
 
 pytestmark = [pytest.mark.pictures, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240)]
 
@@ -73,6 +74,13 @@ async def projections(page: Page, api: httpx.AsyncClient) -> None:
             pass
 
 
+async def reactors(page: Page, api: httpx.AsyncClient) -> None:
+    """With one that stands still."""
+    await api.post("/v1/commands/ticket/mona/Open", json={"title": UNLUCKY})
+    await page.goto("/reactors")
+    await expect(page.locator(".parked")).to_be_visible(timeout=30_000)
+
+
 async def system(page: Page, api: httpx.AsyncClient) -> None:
     await page.goto("/system")
 
@@ -89,13 +97,15 @@ Shown = Callable[[Page, httpx.AsyncClient], Awaitable[None]]
         ("marks", marks, LIGHT),
         ("events", events, LIGHT),
         ("projections", projections, DARK),
+        ("reactors", reactors, LIGHT),
         ("system", system, LIGHT),
         ("narrow", history, NARROW),
     ],
 )
 async def test_a_picture(page: Page, api: httpx.AsyncClient, served: Settings, name: str, show: Shown) -> None:
     await imported(served)
-    await show(page, api)
-    await page.evaluate("document.fonts.ready")
-    await page.mouse.move(0, 0)
-    await page.screenshot(path=PICTURES / f"{name}.png", animations="disabled")
+    with running(served, "streams", "--role", "reactors"):
+        await show(page, api)
+        await page.evaluate("document.fonts.ready")
+        await page.mouse.move(0, 0)
+        await page.screenshot(path=PICTURES / f"{name}.png", animations="disabled")

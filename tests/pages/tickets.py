@@ -1,5 +1,5 @@
-"""An application for the pages: tickets with a view that draws a table and fails for one title, and a projection that
-stands still at 13 minutes. `tests/pages/conftest.py` installs it.
+"""An application for the pages: tickets with a view that draws a table and fails for one title, a projection that
+stands still at 13 minutes, and a reactor that does at another title. `tests/pages/conftest.py` installs it.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from dataclasses import replace
 
 from bridge.events import RecordedEvent
 from bridge.projection import Projection, Rows
+from bridge.reactor import Reaction, Reactor
 from bridge.settings import Settings
 from bridge.views import Mark, Past, Row, Table, View
 from tests.tickets import first
 from tests.tickets.first import Ticket
 
 UGLY = "ugly"
+UNLUCKY = "unlucky"
 
 
 class TicketView:
@@ -45,4 +47,12 @@ def project(event: RecordedEvent, rows: Rows[int]) -> None:
 
 
 minutes = Projection("minutes", 1, project, row=int, categories=("ticket",))
-application = replace(first.application, views=views, projections=(minutes,))
+
+
+async def write(event: RecordedEvent, reaction: Reaction) -> None:
+    if event.data.get("title") == UNLUCKY:
+        raise ValueError("no letter for the unlucky")
+
+
+letters = Reactor("letters", write, categories=("ticket",), start="beginning", attempts=1)
+application = replace(first.application, views=views, projections=(minutes,), reactors=(letters,))
