@@ -13,6 +13,7 @@ from struct import Struct
 
 import msgspec
 
+from bridge import states
 from bridge.events import RecordedEvent
 from bridge.projection import Projection, Rows
 from bridge.times import rfc3339
@@ -134,10 +135,10 @@ def index_prefix(kind: str, value: str, category: str, partition: int) -> str:
     return f"{kind}:{shown}#{category}-{partition}/"
 
 
-def offsets_in(key: str, row: bytes) -> list[int]:
-    """The offsets that a row of the index holds, ascending."""
+def offsets_in(key: str, raw: bytes) -> list[int]:
+    """The offsets that a row of the index holds, ascending; `raw` is the row as it is stored."""
     block = int(key[-12:], 16) << BLOCK_BITS
-    return [block + place for (place,) in _OFFSET.iter_unpack(row)]
+    return [block + place for (place,) in _OFFSET.iter_unpack(states.decode(raw, bytes))]
 
 
 @lru_cache(maxsize=32_768)

@@ -82,19 +82,27 @@ class _Reader:
                 await first(self._play(playback), self._listen(playback))
 
     async def _play(self, playback: Playback) -> None:
+        """To the end; a reader that takes nothing cannot be told of it, nor that it was too slow before."""
         try:
-            await playback.run()
-            code = STOPS if self._here.platform.feed.stopping else 1000
-        except TooSlow as error:
-            await self._say(_text("slow", {"detail": str(error)}))
-            code = LATER
+            code = await self._played(playback)
         except (TimeoutError, WebSocketDisconnect):
             log.info("slow reader closed", path=self._socket.url.path)
-            return
+        else:
+            await self._socket.close(code)
+
+    async def _played(self, playback: Playback) -> int:
+        """The code to close with. Raises TimeoutError, WebSocketDisconnect where nothing can be sent any more."""
+        try:
+            await playback.run()
+        except TooSlow as error:
+            await self._say(_text("slow", {"detail": str(error)}))
+            return LATER
+        except (TimeoutError, WebSocketDisconnect):
+            raise
         except Exception as error:  # the reader has begun: whatever comes is told, or logged
             await self._say(_text("problem", told(self._socket.url.path, error)))
-            code = LATER
-        await self._socket.close(code)
+            return LATER
+        return STOPS if self._here.platform.feed.stopping else 1000
 
     async def _listen(self, playback: Playback) -> None:
         while (message := await self._socket.receive())["type"] != "websocket.disconnect":
