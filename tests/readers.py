@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from collections.abc import Iterator, Mapping
+from socket import SO_RCVBUF, SOL_SOCKET
 from typing import Any
 from urllib.parse import urlencode
 
@@ -72,16 +72,15 @@ class Socket:
     @classmethod
     async def open(cls, settings: Settings, query: Any = (), buffer: int | None = None) -> Socket:
         """Connects to `/v1/live`; `buffer` is the size of what the kernel takes in for a client that does not read."""
-        end = socket.create_connection(("127.0.0.1", settings.api_port), PATIENCE)
+        reader, writer = await asyncio.open_connection("127.0.0.1", settings.api_port, limit=buffer or 2**16)
         if buffer is not None:
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-        reader, writer = await asyncio.open_connection(sock=end, limit=buffer or 2**16)
-        made = cls(reader, writer)
+            writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_RCVBUF, buffer)
+        socket = cls(reader, writer)
         target = f"/v1/live?{urlencode(query, doseq=True)}"
-        writer.write(made._connection.send(Request(host="127.0.0.1", target=target)))
-        while not made.headers:
-            await made._receive()
-        return made
+        writer.write(socket._connection.send(Request(host="127.0.0.1", target=target)))
+        while not socket.headers:
+            await socket._receive()
+        return socket
 
     async def _receive(self) -> None:
         data = await asyncio.wait_for(self._reader.read(65536), PATIENCE)

@@ -53,8 +53,8 @@ async def test_an_event_opens_with_its_headers_and_data(page: Page, api: httpx.A
     await expect(row.locator("pre")).to_contain_text('"owner": "Eve"')
     for text in ("eve", "c-7", "partition"):
         await expect(row.locator("dl")).to_contain_text(text)
-    await row.get_by_role("link").click()
-    await expect(page).to_have_url(f"/streams/{stream}?version=0")
+    async with page.expect_navigation(url=f"/streams/{stream}?version=0", wait_until="commit"):
+        await row.get_by_role("link").click()
     await expect(page.locator("#time.ready")).to_be_visible()
 
 
