@@ -30,17 +30,14 @@ BEAT = 1.0
 HELD = 0.5
 """Seconds between two attempts to apply a batch, or to go on with a build, that waits for the registry."""
 
-SLICE = 200
-"""Events of the history that builds are fed with in one commit (B2)."""
-
-BETWEEN = (0.004, 0.01)
-"""Seconds of slices between two batches, at least and at most: as long as the batches took, while events come in."""
-
-ALONE = 0.05
-"""The same while none come in."""
+SLICE = 75
+"""Events of the history that builds are fed with in one commit (B2). A round has one at least: it must be short."""
 
 SHARE = 0.2
-"""The part of the batches' time that slices take while the batches are full: appends are not slowed by more."""
+"""The part of the batches' time that slices take while events come in: appends are not slowed by more."""
+
+ALONE = 0.05
+"""Seconds of slices between two looks while none come in."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +94,7 @@ class Processor:
         await self._apply(batches)
         await self._lost(source)
         await self._ended(source)
-        await self._build(time.monotonic() - began, sum(map(len, batches.values())))
+        await self._build(time.monotonic() - began)
         await self._upkeep(source)
 
     # P1, in the polling thread: the group waits for the answer.
@@ -226,22 +223,16 @@ class Processor:
         self._building.extend(part for part in mine if part not in self._building)
         return bool(self._building)
 
-    async def _build(self, took: float, records: int) -> None:
-        """Feeds builds for a few milliseconds, the partitions one after the other.
-
-        The batches of this round had so many records, and took so many seconds.
-        """
+    async def _build(self, took: float) -> None:
+        """Feeds builds, one partition after the other, for a share of the seconds that this round's batches took."""
         now = time.monotonic()
-        until = now + (ALONE if now - self._fed >= 1.0 else self._between(took, records))
-        while self._building and time.monotonic() < until:
+        until = now + (ALONE if now - self._fed >= 1.0 else took * SHARE)
+        while self._building:
             part = self._building.popleft()
             if part in self.owners:
                 await self._build_one(part, self.owners[part])
-
-    def _between(self, took: float, records: int) -> float:
-        if records >= self._parts.settings.batch_records:
-            return took * SHARE
-        return min(max(took, BETWEEN[0]), BETWEEN[1])
+            if time.monotonic() >= until:
+                return
 
     async def _build_one(self, part: Partition, owner: Owner) -> None:
         try:
