@@ -38,7 +38,7 @@ async def page(servers: Servers) -> Measured:
     """Each load has an empty browser cache. The value is the median load, the first one of the API aside."""
     chromium = shutil.which("chromium")
     if chromium is None:
-        raise NotMeasured("there is no chromium on the PATH: scripts/browser installs it where it can")
+        raise NotMeasured("there is no chromium on the PATH: scripts/debian installs it where it can")
     built = await million(servers)
     async with built.scene.api(), async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])

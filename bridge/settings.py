@@ -34,9 +34,23 @@ class Settings(BaseSettings):
     partitions: int = Field(16, ge=1, le=1024, description="Partitions of a new category; fixed from then on.")
     replication: int = Field(0, ge=0, le=7, description="Replicas of a new topic; 0: three, or as many as brokers.")
 
-    history_store: str = Field("lmdb", description="URL of the history store: lmdb, lmdb:///path, or memory.")
+    history_store: str = Field(
+        "",
+        description="URL of the history store: lmdb, lmdb:///path, postgresql://…, postgres (a local one), or memory; "
+        "empty: what `lighthouse up --history` was told in this home, else lmdb.",
+    )
     lmdb_map_mb: int = Field(16384, ge=1, description="First map size of an LMDB environment in MiB (sparse).")
     lmdb_lock_patience: Seconds = Field(1.0, description="Seconds to wait for a stopped writer before ending it.")
+    postgres_pool: int = Field(10, ge=1, le=1000, description="Connections of one process to PostgreSQL.")
+    postgres_statement_timeout: Seconds = Field(10.0, description="Seconds that a statement may take.")
+    postgres_connect_timeout: Seconds = Field(5.0, description="Seconds to wait for a connection to PostgreSQL.")
+    postgres_durable: bool = Field(
+        False, description="Wait for PostgreSQL's disk at each commit; else the log refills what a crash takes back."
+    )
+    postgres_port: int = Field(15432, ge=0, le=65535, description="Port of the local PostgreSQL; 0: a free one.")
+    postgres_bin: Path | None = Field(
+        None, description="Directory of PostgreSQL's programs, for a local one; none: PATH, then Debian's."
+    )
     blobs: str = Field("", description="URL of the blob store (fsspec); empty: a directory below the home.")
 
     api_host: str = Field("127.0.0.1", description="Address that the API listens on.")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bridge.errors import NoOwner, NotFound, Rebuilding, Unavailable
 from bridge.log.record import Place, partition_of, topic_of
 from bridge.store import keys
-from bridge.store.contract import Store, Stores, View
+from bridge.store.contract import UNOWNED, Mark, Store, Stores, View
 from bridge.store.rows import Clock
 
 
@@ -22,6 +22,9 @@ class Limits:
     clock_skew: float
 
 
+PATIENCE = 5.0
+"""Seconds to wait for a store that does not tell how far it is."""
+
 STANDING = (keys.STOPPED, keys.REBUILD, keys.CLOCK)
 """The rows by which a partition is judged, beside its mark and its owner's beat."""
 
@@ -33,6 +36,13 @@ class Space:
         self.place = place
         self.store = store
         self._flights: dict[object, float] = {}
+
+    async def mark(self) -> Mark:
+        """How far the store is. Those who ask at once, of whatever spaces, may share one look at it.
+
+        Raises LighthouseError where it does not tell within seconds.
+        """
+        return await self.store.wait(UNOWNED.position, PATIENCE)
 
     async def check_readable(self, view: View) -> None:
         """Raises Unavailable where the history was never begun, is stopped, or is being built again (H3)."""

@@ -176,9 +176,9 @@ class Reacting:
         """Wakes it where the store has moved on: one look for all partitions costs less than each with a timer."""
         if not self._asleep or self.place is None:
             return
-        async with self._space.store.view() as view:
-            if view.mark.position > self.place[0]:
-                self._wake.set()
+        place = self.place
+        if (await self._space.mark()).position > place[0]:
+            self._wake.set()
 
     async def _pause(self, seconds: float) -> None:
         try:

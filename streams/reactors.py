@@ -100,11 +100,12 @@ class Running:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(LOOK)
-            for one in tuple(self._parts.values()):
-                try:
-                    await one.look()
-                except LighthouseError as error:  # it will meet the same error itself
+            parts = tuple(self._parts.values())
+            for error in await asyncio.gather(*(one.look() for one in parts), return_exceptions=True):
+                if isinstance(error, LighthouseError):  # it will meet the same error itself
                     log.info("store not looked at", reactor=self._effect.name, error=str(error))
+                elif error is not None:
+                    raise error
 
     # In the polling thread, while the loop goes on.
 

@@ -1,34 +1,36 @@
-"""A TCP proxy in front of a Kafka broker that can lose acknowledgements.
+"""TCP proxies on loopback: one that can lose what a server says, and one that knows Kafka and loses acknowledgements.
 
-It reads just enough of Kafka's protocol to know a produce request and the answer to it: both are frames of a 4-byte
-size and a body; a request's body begins with its API key (0 = produce), version and correlation id, an answer's with
-the correlation id.
+The latter reads just enough of Kafka's protocol to know a produce request and the answer to it: both are frames of a
+4-byte size and a body; a request's body begins with its API key (0 = produce), version and correlation id, an answer's
+with the correlation id.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from typing import Self
 
 PRODUCE = 0
+CHUNK = 1 << 16
 Frame = bytes
 Pass = Callable[[Frame], bool]
 """Whether a frame is to be passed on; otherwise the connection is cut right there."""
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-class KafkaProxy:
-    """Loses the answers to as many produce requests as `lose` says; `lost` counts those that it has lost."""
+class TcpProxy:
+    """Passes bytes on, both ways. While `mute`, what the server says is lost, and the connection stays open."""
 
     def __init__(self, host: str, port: int) -> None:
-        self.lose = 0
-        self.lost = 0
+        self.mute = False
         self.port = 0
         self._target = (host, port)
         self._connections: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
-    async def listening(self, port: int = 0) -> AsyncIterator[KafkaProxy]:
+    async def listening(self, port: int = 0) -> AsyncIterator[Self]:
         """Listens on loopback, at a port that it picks itself if none is given."""
         server = await asyncio.start_server(self._accept, "127.0.0.1", port)
         self.port = server.sockets[0].getsockname()[1]
@@ -47,22 +49,43 @@ class KafkaProxy:
 
     async def _accept(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         """A task of its own for each connection: one that asyncio's server made must not be cancelled."""
-        connection = asyncio.create_task(self._serve(client, to_client))
+        connection = asyncio.create_task(self._serve((client, to_client)))
         self._connections.add(connection)
         await asyncio.wait([connection])
         self._connections.discard(connection)
 
-    async def _serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+    async def _serve(self, client: Streams) -> None:
         try:
-            await self._connect(client, to_client)
+            await self._connect(client)
         finally:
-            to_client.close()
+            client[1].close()
 
-    async def _connect(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+    async def _connect(self, client: Streams) -> None:
         try:
-            broker, to_broker = await asyncio.open_connection(*self._target)
+            server = await asyncio.open_connection(*self._target)
         except OSError:
             return
+        ways = [asyncio.create_task(way) for way in self._ways(client, server)]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            server[1].close()  # before anything that a second cancellation could interrupt
+            await _end(ways)
+
+    def _ways(self, client: Streams, server: Streams) -> list[Coroutine[None, None, None]]:
+        """What carries the bytes there and back."""
+        return [_carry(client[0], server[1], lambda: True), _carry(server[0], client[1], lambda: not self.mute)]
+
+
+class KafkaProxy(TcpProxy):
+    """Loses the answers to as many produce requests as `lose` says; `lost` counts those that it has lost."""
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(host, port)
+        self.lose = 0
+        self.lost = 0
+
+    def _ways(self, client: Streams, server: Streams) -> list[Coroutine[None, None, None]]:
         produced: set[bytes] = set()
 
         def ask(frame: Frame) -> bool:
@@ -73,13 +96,7 @@ class KafkaProxy:
         def answer(frame: Frame) -> bool:
             return not (frame[4:8] in produced and self._loses())
 
-        ways = [asyncio.create_task(_pump(client, to_broker, ask))]
-        ways.append(asyncio.create_task(_pump(broker, to_client, answer)))
-        try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            to_broker.close()  # before anything that a second cancellation could interrupt
-            await _end(ways)
+        return [_pump(client[0], server[1], ask), _pump(server[0], client[1], answer)]
 
     def _loses(self) -> bool:
         if self.lose <= 0:
@@ -104,3 +121,11 @@ async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter, pass
                 return
             target.write(frame)
             await target.drain()
+
+
+async def _carry(source: asyncio.StreamReader, target: asyncio.StreamWriter, passes: Callable[[], bool]) -> None:
+    with suppress(OSError):
+        while data := await source.read(CHUNK):
+            if passes():
+                target.write(data)
+                await target.drain()

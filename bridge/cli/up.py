@@ -24,9 +24,11 @@ from rich.table import Table
 from bridge.cli.console import err, out
 from bridge.errors import LighthouseError, LocalError
 from bridge.local import start_kafka, start_registry
-from bridge.local.addresses import located
+from bridge.local.addresses import ChosenStores, choose_stores, located, stores_of
+from bridge.local.postgres import LOCAL_POSTGRES, start_postgres
 from bridge.local.services import Service, processors, stop_all
 from bridge.settings import Settings
+from bridge.store.factory import migrate_stores
 from bridge.survey import CategoryStatus, PartitionStatus, by_category, survey
 from bridge.wiring import Platform, create_topics, open_base, open_platform, push_schemas
 
@@ -40,7 +42,7 @@ TRY_NEXT = """
 
 
 class Server(Protocol):
-    """What the local Kafka and the local registry have in common."""
+    """What the local servers have in common."""
 
     @property
     def training(self) -> bool:
@@ -71,11 +73,15 @@ class Plan:
 def up(
     instances: Annotated[int, typer.Option(min=0, max=64, help="Processors to run, each a process.")] = 2,
     brokers: Annotated[int | None, typer.Option(min=1, max=3, help="Brokers of a new local Kafka.")] = None,
+    history: Annotated[
+        str | None, typer.Option(help="History store from now on: lmdb, postgres (a local one), or a URL.")
+    ] = None,
     then: Annotated[list[str] | None, typer.Option(help="A command to run once all is ready.")] = None,
     once: Annotated[bool, typer.Option("--once", help="Stop again as soon as all is ready.")] = False,
 ) -> None:
     """Start everything and stay in the foreground; Ctrl-C ends it cleanly, the data stays."""
-    settings = Settings() if brokers is None else Settings(brokers=brokers)
+    asked = {"brokers": brokers, "history_store": history}
+    settings = Settings().model_copy(update={name: value for name, value in asked.items() if value is not None})
     plan = Plan(settings, instances, tuple(then or ()))
     with ExitStack() as stack:
         stack.enter_context(_signals())
@@ -105,6 +111,8 @@ def _signals() -> Iterator[None]:
 
 def _run(plan: Plan, stack: ExitStack, once: bool) -> None:
     began = time.monotonic()
+    if plan.settings.history_store:
+        choose_stores(plan.settings, ChosenStores(plan.settings.history_store))
     settings = _servers(plan.settings, stack)
     with err.status("topics and schemas"):
         asyncio.run(_prepare(settings))
@@ -122,13 +130,15 @@ def _run(plan: Plan, stack: ExitStack, once: bool) -> None:
 
 
 def _servers(settings: Settings, stack: ExitStack) -> Settings:
-    """Starts what no address is set for, both at once; answers the settings with the addresses."""
+    """Starts what no address is set for, all at once; answers the settings with the addresses."""
     starts: list[Callable[[Settings, Callable[[str], None]], Server]] = []
     if not settings.kafka_bootstrap:
         starts.append(start_kafka)
     if not settings.registry_url:
         starts.append(start_registry)
-    with err.status("starting") as shown, ThreadPoolExecutor(2) as pool:
+    if stores_of(settings).history == LOCAL_POSTGRES:
+        starts.append(start_postgres)
+    with err.status("starting") as shown, ThreadPoolExecutor(len(starts) or 1) as pool:
         futures = [pool.submit(start, settings, lambda text: shown.update(text)) for start in starts]
         servers: list[Server] = []
         stack.callback(_stop_servers, servers)
@@ -138,14 +148,15 @@ def _servers(settings: Settings, stack: ExitStack) -> Settings:
 
 
 def _stop_servers(servers: list[Server]) -> None:
-    """Both at once: the first stop after an installation writes the JVM's start cache, which takes some seconds."""
+    """All at once: the first stop after an installation writes the JVM's start cache, which takes some seconds."""
     note = ", writing caches for a faster next start" if any(server.training for server in servers) else ""
-    with err.status(f"stopping Kafka and registry{note}"), ThreadPoolExecutor(2) as pool:
+    with err.status(f"stopping the servers{note}"), ThreadPoolExecutor(len(servers) or 1) as pool:
         for done in [pool.submit(server.stop) for server in servers]:
             done.result()
 
 
 async def _prepare(settings: Settings) -> None:
+    await migrate_stores(settings.history_store, settings)
     async with open_base(settings) as base:
         _, differences = await create_topics(base)
         for wrong in differences:

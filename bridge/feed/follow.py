@@ -21,6 +21,7 @@ from bridge.feed.merge import Source
 from bridge.feed.messages import Encode
 from bridge.feed.order import Found, Most, Spot, decode, fetch
 from bridge.spaces import Space
+from bridge.store.contract import Mark
 
 LOOK = 0.02
 """Seconds between two looks at a partition."""
@@ -159,12 +160,10 @@ class Live:
     async def join(self, reader: Reader) -> Vector:
         """Gives the reader what is new from now on; answers the place, in each of its partitions, where that begins."""
         begins: dict[Where, Spot] = {}
-        for space in reader.spaces:
+        marks = await asyncio.gather(*(space.mark() for space in reader.spaces))
+        for space, mark in zip(reader.spaces, marks, strict=True):
             where = space.place.category, space.place.partition
-            if where not in self._watched:
-                mark = await space.store.wait(-1, 0.0)
-                self._watched.setdefault(where, _Watched(space, (max(mark.position, 0), 0)))
-            watched = self._watched[where]
+            watched = self._watched.setdefault(where, _Watched(space, (max(mark.position, 0), 0)))
             watched.readers.setdefault(reader.wanted, []).append(reader)
             begins[where] = watched.next
         if self._task is None or self._task.done():
@@ -210,11 +209,13 @@ class Live:
     async def look(self) -> None:
         """One look at each partition; one that cannot be read is held, and the others go on."""
         now = asyncio.get_running_loop().time()
-        for watched in list(self._watched.values()):
-            if watched.held_until > now:
-                continue
+        looked = [watched for watched in self._watched.values() if watched.held_until <= now]
+        marks = await asyncio.gather(*(one.space.mark() for one in looked), return_exceptions=True)
+        for watched, mark in zip(looked, marks, strict=True):
             try:
-                await self._read(watched)
+                if isinstance(mark, BaseException):
+                    raise mark
+                await self._read(watched, mark)
                 watched.failing = False
             except (LighthouseError, OSError) as error:
                 watched.held_until = now + HELD
@@ -222,9 +223,9 @@ class Live:
                     log.warning("live readers wait", partition=watched.space.place.space, error=str(error))
                 watched.failing = True
 
-    async def _read(self, watched: _Watched) -> None:
+    async def _read(self, watched: _Watched, mark: Mark) -> None:
         """Publishes what was applied since the last look. A space that is being rebuilt is waited for."""
-        mark, more = await watched.space.store.wait(-1, 0.0), True
+        more = True
         while more and mark.position > watched.next[0] and watched.readers:
             wanted = _AnyOf([filter_ for filter_, _ in watched.readers])
             async with watched.space.store.view() as view:

@@ -19,8 +19,8 @@ import psutil
 from bridge.errors import LocalError
 from bridge.settings import Settings
 
-SERVICES = ("kafka", "registry")
-DATA = ("kafka", "registry", "stores", "blobs")
+SERVICES = ("kafka", "registry", "postgres")
+DATA = ("kafka", "registry", "postgres", "stores", "blobs", "stores.json")
 MARK = "lighthouse.home"
 ROOM_MB = 512
 ORPHAN_PATIENCE = 10.0
@@ -214,7 +214,8 @@ def wipe(settings: Settings) -> None:
 
 def _remove(path: Path) -> None:
     try:
-        if path.exists():
+        if path.is_dir():
             shutil.rmtree(path)
+        path.unlink(missing_ok=True)
     except OSError as error:
         raise LocalError(f"{path} cannot be removed ({error}); remove it by hand") from error

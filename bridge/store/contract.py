@@ -92,7 +92,10 @@ class Store(Protocol):
         """A consistent view, to be left soon: an open view holds back the store's cleaning up."""
 
     async def own(self) -> Mark:
-        """Takes the space over: the epoch rises by one, every mark given out before is refused from now on."""
+        """Takes the space over: the epoch rises by one, every mark given out before is refused from now on.
+
+        A store that can lose this, in a fail-over, tells owners of the same epoch apart by a name of its own.
+        """
 
     async def commit(self, mark: Mark, position: int, writes: Writes) -> Mark:
         """Applies the writes and the position in one transaction; answers the new mark, its commit one higher.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -13,7 +14,7 @@ from bridge.store.lmdb_store import LmdbStores
 from bridge.store.memory import MemoryStores
 
 LMDB_DIRECTORY = "stores"
-KNOWN = "use lmdb, lmdb:///absolute/path or memory"
+KNOWN = "use lmdb, lmdb:///absolute/path, postgresql://user:password@host/database or memory"
 
 
 def open_stores(url: str, settings: Settings) -> Stores:
@@ -42,4 +43,38 @@ def _lmdb(url: str, settings: Settings) -> Stores:
     return LmdbStores(Path(unquote(parts.path)), settings)
 
 
-ADAPTERS: dict[str, Callable[[str, Settings], Stores]] = {"memory": _memory, "lmdb": _lmdb}
+def _postgres(url: str, settings: Settings) -> Stores:
+    if not urlsplit(url).netloc:
+        raise LighthouseError(f"{url!r} names no store: it does not say on which host; {KNOWN}")
+    with _extra("postgres"):
+        from bridge.store.postgres.stores import PostgresStores
+    return PostgresStores(url, settings)
+
+
+@contextmanager
+def _extra(name: str) -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise LighthouseError(f"{error}: pip install lighthouse-bridge[{name}]") from error
+
+
+async def migrate_stores(url: str, settings: Settings) -> str | None:
+    """Brings a database's schema up to date; answers its version, None for a store that has no schema.
+
+    Raises LighthouseError, Unavailable.
+    """
+    if ADAPTERS.get(url.partition(":")[0]) is not _postgres:
+        return None
+    with _extra("postgres"):
+        from bridge.store.postgres.link import Limits
+        from bridge.store.postgres.migrate import migrate
+    return await migrate(url, Limits.of(settings))
+
+
+ADAPTERS: dict[str, Callable[[str, Settings], Stores]] = {
+    "memory": _memory,
+    "lmdb": _lmdb,
+    "postgresql": _postgres,
+    "postgres": _postgres,
+}

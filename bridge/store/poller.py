@@ -43,10 +43,18 @@ class Waiters:
             self.live -= 1
             self._tidy()
 
-    def reached(self, mark: Mark, read: Read) -> None:
-        """Wakes everybody whose position this mark has reached, with the rows as `read` finds them."""
-        heap = self._heap
-        while heap and heap[0][0] <= mark.position:
+    def keys_until(self, position: int) -> list[bytes]:
+        """The rows that those want to read whose position is reached by this one."""
+        wanted = {key for at, _, keys, future in self._heap if at <= position and not future.done() for key in keys}
+        return sorted(wanted)
+
+    def reached(self, mark: Mark, read: Read, position: int | None = None) -> None:
+        """Wakes everybody whose position is reached, with the rows as `read` finds them in the view of this mark.
+
+        The mark's own position says who that is, or an earlier one, where only their rows were read.
+        """
+        heap, limit = self._heap, mark.position if position is None else position
+        while heap and heap[0][0] <= limit:
             _, _, keys, future = heappop(heap)
             if not future.done():
                 future.set_result((mark, read(keys) if keys else []))

@@ -63,6 +63,8 @@ class StoreContract:
         async with store.view() as view:
             assert view.mark == UNOWNED
             assert view.beat_age == math.inf
+            assert await asyncio.wait_for(store.wait(-1, 10), 1) == UNOWNED
+            assert await asyncio.wait_for(store.read_at(-1, 10, (b"a",)), 1) == [None]
             assert await view.get(b"a") is None
             assert await view.scan(b"") == []
 

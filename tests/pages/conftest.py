@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not config.getoption("--pictures", default=False):
         items[:] = [item for item in items if item.get_closest_marker("pictures") is None]
     if CHROMIUM is None:
-        reason = "there is no chromium on the PATH: scripts/browser installs it where it can"
+        reason = "there is no chromium on the PATH: scripts/debian installs it where it can"
         for item in items:
             if "tests/pages/" in item.nodeid:
                 item.add_marker(pytest.mark.skip(reason=reason))

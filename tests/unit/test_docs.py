@@ -46,7 +46,7 @@ def test_the_scripts_are_executable() -> None:
     modes = {line.split()[3].decode(): line.split()[0].decode() for line in listed.stdout.splitlines()}
     assert {name for name, mode in modes.items() if mode == "100755"} == {
         ".ci/run",
-        "scripts/browser",
+        "scripts/debian",
         "scripts/setup",
         "scripts/test",
         "scripts/up",

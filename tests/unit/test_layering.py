@@ -44,7 +44,9 @@ IMPURE = {
     "httpx",
     "lmdb",
     "os",
-    "psycopg",
+    "alembic",
+    "asyncpg",
+    "sqlalchemy",
     "random",
     "redis",
     "secrets",
@@ -56,6 +58,7 @@ IMPURE = {
     "bridge.store.factory",
     "bridge.store.lmdb_store",
     "bridge.store.memory",
+    "bridge.store.postgres",
     "bridge.wiring",
 }
 PARTITIONER = "aiokafka.partitioner"

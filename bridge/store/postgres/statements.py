@@ -1,0 +1,82 @@
+"""The statements, each of them whole: what must hold together is one statement, so that no client's death tears it."""
+
+from __future__ import annotations
+
+BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+
+MARK = """
+SELECT id, epoch, number, position, extract(epoch FROM clock_timestamp() - beat)::float8 AS age
+FROM lighthouse_marks WHERE space = $1
+"""
+
+MARKS = "SELECT space, id, epoch, number, position FROM lighthouse_marks WHERE space = ANY($1::text[])"
+
+GET = "SELECT value FROM lighthouse_rows WHERE space = $1 AND key = $2"
+
+GET_MANY = "SELECT key, value FROM lighthouse_rows WHERE space = $1 AND key = ANY($2::bytea[])"
+
+MARK_AND_ROWS = """
+SELECT m.epoch, m.number, m.position, r.key, r.value
+FROM lighthouse_marks m LEFT JOIN lighthouse_rows r ON r.space = m.id AND r.key = ANY($2::bytea[])
+WHERE m.id = $1
+"""
+
+# An owner is told apart from every other by its name too: a fail-over to a replica that had not seen an epoch being
+# taken would give it out twice. Taking one waits for the disk, so that a crash of the server does not.
+OWN = """
+WITH durable AS (SELECT set_config('synchronous_commit', 'on', true) AS said)
+INSERT INTO lighthouse_marks AS known (space, epoch, number, position, owner, beat)
+SELECT $1, 1, 0, -1, $2::uuid, clock_timestamp() FROM durable
+ON CONFLICT (space) DO UPDATE SET epoch = known.epoch + 1, owner = excluded.owner, beat = excluded.beat
+RETURNING id, epoch, number, position
+"""
+
+# The mark's row is locked and compared first; the rows are written only where it was the one expected. Keys must be
+# unique within the statement, and in order: then two pages are seldom touched twice.
+COMMIT = """
+WITH held AS (
+    UPDATE lighthouse_marks SET number = number + 1, position = $6, beat = clock_timestamp()
+    WHERE id = $1 AND owner = $2::uuid AND epoch = $3 AND number = $4 AND position = $5 RETURNING id
+), put AS (
+    INSERT INTO lighthouse_rows (space, key, value)
+    SELECT held.id, new.key, new.value FROM held, unnest($7::bytea[], $8::bytea[]) AS new(key, value)
+    ON CONFLICT (space, key) DO UPDATE SET value = excluded.value
+), gone AS (
+    DELETE FROM lighthouse_rows USING held WHERE space = held.id AND key = ANY($9::bytea[])
+)
+SELECT count(*) FROM held
+"""
+
+WIPE = """
+WITH held AS (
+    UPDATE lighthouse_marks SET number = number + 1, position = -1, beat = clock_timestamp()
+    WHERE id = $1 AND owner = $2::uuid AND epoch = $3 AND number = $4 AND position = $5 RETURNING id
+), gone AS (
+    DELETE FROM lighthouse_rows USING held WHERE space = held.id
+)
+SELECT count(*) FROM held
+"""
+
+BEAT = """
+UPDATE lighthouse_marks SET beat = clock_timestamp() WHERE id = $1 AND owner = $2::uuid AND epoch = $3 RETURNING id
+"""
+
+
+def scan(bounded: bool, reverse: bool) -> str:
+    """The rows of $1 from $2 on, below $3 if it is bounded; $4 rows at most, and values of $5 bytes if not null.
+
+    The first row is answered whatever its size.
+    """
+    order = "DESC" if reverse else "ASC"
+    return f"""
+SELECT key, value FROM (
+    SELECT key, value, sum(octet_length(value)) OVER walk AS size, row_number() OVER walk AS place FROM (
+        SELECT key, value FROM lighthouse_rows
+        WHERE space = $1 AND key >= $2 AND {"key < $3" if bounded else "$3::bytea IS NULL"}
+        ORDER BY key {order} LIMIT $4
+    ) AS near WINDOW walk AS (ORDER BY key {order} ROWS UNBOUNDED PRECEDING)
+) AS sized WHERE $5::bigint IS NULL OR place = 1 OR size <= $5 ORDER BY place
+"""
+
+
+SCANS = {(bounded, reverse): scan(bounded, reverse) for bounded in (False, True) for reverse in (False, True)}

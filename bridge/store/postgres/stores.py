@@ -1,0 +1,173 @@
+"""The PostgreSQL adapter: the spaces of a database, as one process sees them.
+
+Every commit is one statement that compares the mark, under the lock of the mark's row: a stale writer waits for that
+row and is then refused. See statements.py.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+
+import asyncpg
+
+from bridge.errors import Fenced, LighthouseError
+from bridge.settings import Settings
+from bridge.store.contract import UNOWNED, Mark, Writes
+from bridge.store.poller import Reached, Waiters, not_reached
+from bridge.store.postgres.link import Connection, Limits, Link
+from bridge.store.postgres.statements import BEAT, COMMIT, MARK, MARK_AND_ROWS, OWN, WIPE
+from bridge.store.postgres.view import NOWHERE, PostgresView
+from bridge.store.postgres.watch import Watch, mark_of, unpack
+from bridge.store.ranges import sorted_rows
+
+WIPE_SECONDS = 3600.0
+"""Seconds that the removal of a whole space may take."""
+
+
+class PostgresStore:
+    """One space."""
+
+    def __init__(self, space: str, link: Link, watch: Watch) -> None:
+        self.space = space
+        self.waiters = Waiters()
+        self.closed = False
+        self._link = link
+        self._watch = watch
+        self._id = NOWHERE
+        self._owner = uuid.UUID(int=0)
+
+    def view(self) -> PostgresView:
+        """See the contract. Raises LighthouseError for a closed store."""
+        self._check_open()
+        return PostgresView(self.space, self._link)
+
+    async def own(self) -> Mark:
+        """See the contract. The owner gets a name of its own, which every commit and beat of this object compares."""
+        self._check_open()
+        owner = uuid.uuid4()
+        async with self._link.connection() as connection:
+            row = await connection.fetchrow(OWN, self.space, owner)
+        assert row is not None
+        self._id, self._owner = row["id"], owner
+        return mark_of(row)
+
+    async def commit(self, mark: Mark, position: int, writes: Writes) -> Mark:
+        """See the contract. Where the reply is lost, the commit may have been done: the mark tells (P5)."""
+        rows = sorted_rows(writes)
+        keys, values = [key for key, _ in rows], [value for _, value in rows]
+        self._check_open()
+        expected = await self._expected(mark)
+        async with self._link.connection() as connection:
+            written = await connection.fetchval(COMMIT, *expected, position, keys, values, sorted(writes.deletes))
+        return await self._followed(mark, position, written)
+
+    async def wipe(self, mark: Mark) -> Mark:
+        """See the contract."""
+        self._check_open()
+        expected = await self._expected(mark)
+        async with self._link.connection() as connection:
+            written = await _unhurried(connection, WIPE, expected)
+        return await self._followed(mark, UNOWNED.position, written)
+
+    async def _expected(self, mark: Mark) -> tuple[int, uuid.UUID, int, int, int]:
+        return await self._known_id(), self._owner, mark.epoch, mark.commit, mark.position
+
+    async def _followed(self, mark: Mark, position: int, written: int) -> Mark:
+        if not written:
+            found = await self._mark()
+            raise Fenced(f"{self.space} has the mark {found}, not {mark}; another owner or commit came before")
+        return Mark(mark.epoch, mark.commit + 1, position)
+
+    async def beat(self, mark: Mark) -> None:
+        """See the contract."""
+        self._check_open()
+        known = await self._known_id()
+        async with self._link.connection() as connection:
+            if await connection.fetchval(BEAT, known, self._owner, mark.epoch) is None:
+                raise Fenced(f"{self.space} has another owner than that of {mark}")
+
+    async def wait(self, position: int, timeout: float) -> Mark:
+        """See the contract."""
+        return (await self._reached(position, timeout, (), hurry=True))[0]
+
+    async def read_at(self, position: int, timeout: float, keys: Sequence[bytes]) -> list[bytes | None]:
+        """See the contract."""
+        return (await self._reached(position, timeout, keys, hurry=False))[1]
+
+    async def _reached(self, position: int, timeout: float, keys: Sequence[bytes], hurry: bool) -> Reached:
+        self._check_open()
+        self._watch.add(self, hurry)
+        return await self.waiters.until(position, timeout, keys) or await self._last_look(position, timeout, keys)
+
+    async def _last_look(self, position: int, timeout: float, keys: Sequence[bytes]) -> Reached:
+        """The time is over, and may have been shorter than a look takes. Raises NotReached."""
+        known = await self._known_id()
+        async with self._link.connection() as connection:
+            found = await connection.fetch(MARK_AND_ROWS, known, keys)
+        mark, rows = unpack(found) if found else (UNOWNED, {})
+        if mark.position < position:
+            raise not_reached(self.space, position, mark, timeout)
+        return mark, [rows.get(key) for key in keys]
+
+    async def _known_id(self) -> int:
+        """The id of the mark's row, which never changes; 0 while the space was never owned."""
+        if self._id == NOWHERE:
+            row = await self._look()
+            self._id = NOWHERE if row is None else row["id"]
+        return self._id
+
+    async def _mark(self) -> Mark:
+        row = await self._look()
+        return UNOWNED if row is None else mark_of(row)
+
+    async def _look(self) -> asyncpg.Record | None:
+        async with self._link.connection() as connection:
+            return await connection.fetchrow(MARK, self.space)
+
+    async def close(self) -> None:
+        """See the contract."""
+        self.closed = True
+        self.waiters.fail(LighthouseError(f"the store {self.space} was closed while somebody waited on it"))
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise LighthouseError(f"the store {self.space} is closed; open it again")
+
+
+async def _unhurried(connection: Connection, statement: str, arguments: Sequence[object]) -> int:
+    """A statement that may take long."""
+    await connection.execute("SET statement_timeout = 0")
+    try:
+        written: int = await connection.fetchval(statement, *arguments, timeout=WIPE_SECONDS)
+        return written
+    finally:
+        await connection.execute("RESET statement_timeout")
+
+
+class PostgresStores:
+    """The spaces of one database, for one event loop."""
+
+    def __init__(self, url: str, settings: Settings) -> None:
+        """`url` is a libpq URL; what it does not know goes to the server as a setting, e.g. `?search_path=events`."""
+        limits = Limits.of(settings)
+        self._link = Link(url, limits)
+        self._lookout = Link(url, Limits(1, limits.statement, limits.connect, limits.durable))
+        self._watch = Watch(self._lookout)
+        self._stores: dict[str, PostgresStore] = {}
+
+    def open(self, space: str) -> PostgresStore:
+        """See the contract."""
+        store = self._stores.get(space)
+        if store is None or store.closed:
+            store = self._stores[space] = PostgresStore(space, self._link, self._watch)
+        return store
+
+    async def close(self) -> None:
+        """Closes every open store, and the connections."""
+        for store in self._stores.values():
+            await store.close()
+        self._stores.clear()
+        await self._watch.close()
+        await self._lookout.close()
+        await self._link.close()
