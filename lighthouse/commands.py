@@ -93,7 +93,9 @@ async def _import(path: Path, name: str) -> Imported:
 
 def _summary(imported: Imported) -> Iterator[str]:
     rate = imported.commits / max(imported.seconds, 1e-9)
-    did = f"{imported.commits:,} commits ({imported.events:,} events) in {imported.seconds:.1f} s, {rate:,.0f}/s"
+    did = (
+        f"{imported.commits:,} commits ({imported.events:,} events) in {imported.seconds:.1f} s, {rate:,.0f} commits/s"
+    )
     if not imported.head:
         yield f"{imported.stream}: nothing to import, the repository has no commits yet"
     else:

@@ -24,7 +24,7 @@ def run(arguments: list[str]) -> int:
     asked = parser.parse_args(arguments)
     try:
         if asked.role is None:
-            return supervisor.run(asked.instances)
+            return supervisor.run(asked.instances, lambda line: sys.stderr.write(f"{line}\n"))
         uvloop.run(main(Settings(), asked.role))
     except LighthouseError as error:
         sys.stderr.write(f"{error}\n")

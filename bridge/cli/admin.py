@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -136,7 +137,7 @@ def streams(
 ) -> None:
     """Run processors with --instances N, until Ctrl-C; without it, show who applies what and how far."""
     if instances:
-        raise typer.Exit(supervisor.run(instances))
+        raise typer.Exit(supervisor.run(instances, partial(err.print, soft_wrap=True, markup=False, highlight=False)))
     session = Settings().session
     found = ordered(with_platform(partitions), order)
     if json:

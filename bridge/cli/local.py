@@ -17,7 +17,7 @@ from bridge.errors import LighthouseError
 from bridge.local import Running, running
 from bridge.local import wipe as wipe_home
 from bridge.settings import Settings
-from bridge.survey import CategoryStatus, by_category
+from bridge.survey import CategoryStatus, PartitionStatus, by_category
 from bridge.times import rfc3339
 
 PATIENCE = 180.0
@@ -28,18 +28,24 @@ def status(json: JsonFlag = False) -> None:
     """Show what runs for this home, and how each category stands."""
     settings = Settings()
     active = running(settings)
-    try:
-        found = with_platform(partitions)
-    except LighthouseError as error:
-        found = []
-        err.print(f"[yellow]{error}[/yellow]")
+    found = _partitions() if active or settings.kafka_bootstrap else []
     rows = [_category(one) for one in by_category(found, settings.session)]
     if json:
         write_json({"home": str(settings.root), "processes": _processes(active), "categories": rows})
         return
     out.print(f"home {settings.root}: {_since(active)}")
-    write_table(("process", "pid"), ((one["name"], one["pid"]) for one in _processes(active)))
-    write_table(list(rows[0]) if rows else (), (list(row.values()) for row in rows))
+    if active:
+        write_table(("process", "pid"), ((one["name"], one["pid"]) for one in _processes(active)))
+    if rows:
+        write_table(list(rows[0]), (list(row.values()) for row in rows))
+
+
+def _partitions() -> list[PartitionStatus]:
+    try:
+        return with_platform(partitions)
+    except LighthouseError as error:
+        err.print(f"[yellow]{error}[/yellow]")
+        return []
 
 
 def _since(active: Running | None) -> str:

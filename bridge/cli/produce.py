@@ -39,6 +39,7 @@ LANES = 256
 QUEUED = 16
 MAX_LINE = 16 * 1024 * 1024
 PATIENCE = 60.0
+STANDARD_INPUT = Path("-")
 
 
 class Item(msgspec.Struct, forbid_unknown_fields=True):
@@ -92,7 +93,7 @@ class _Run:
 
 
 def produce(
-    file: Annotated[Path | None, typer.Argument(help="A file of JSON lines; standard input if not given.")] = None,
+    file: Annotated[Path | None, typer.Argument(help="A file of JSON lines; none or - for standard input.")] = None,
     actor: Annotated[str, typer.Option(help="Who writes, where a line does not say.")] = "cli",
     name: Annotated[str, typer.Option(help="Makes keys repeatable; the file's name and size if not given.")] = "",
     json: JsonFlag = False,
@@ -100,9 +101,10 @@ def produce(
     """Append events from JSON lines: {"stream", "type", "data"} or {"stream", "events": [{"type", "data"}]}.
 
     A line without a key gets one from the input's name and the line's number and text: running the same file twice
-    adds nothing, and a run that was interrupted is simply started again.
+    adds nothing, and a run that was interrupted is simply started again. Give standard input a name with --name.
     """
     tally = Tally()
+    file = None if file == STANDARD_INPUT else file
 
     async def work(platform: Platform) -> None:
         run = _Run(platform, actor, name or _name_of(file), tally)

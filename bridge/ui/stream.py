@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from bridge import times
-from bridge.errors import Invalid, NotFound
+from bridge.errors import BadInput, Invalid, NotFound
 from bridge.events import StreamId
 from bridge.history.reader import NOW, At, Located
 from bridge.history.times import ClockName
@@ -59,23 +59,28 @@ class OutlineQuery(msgspec.Struct):
     start: int = 0
 
 
-class GoQuery(msgspec.Struct):
-    """Where somebody wants to go: a version, a time, or a bookmark as `name:value`."""
+class GoQuery(StreamQuery):
+    """Where somebody wants to go: a version, a time on the axis' clock, or a bookmark `name:value`; and from where."""
 
     to: str = ""
-    clock: ClockName = ClockName.EFFECTIVE
-    axis: str = "version"
 
 
 async def stream(request: Request) -> Response:
     """The whole page, with the state in it: it says something before any script has run."""
-    here, name, query = window(request), stream_of(request), asked(request, StreamQuery)
+    return await _whole(request, window(request), asked(request, StreamQuery))
+
+
+async def _whole(request: Request, here: Window, query: StreamQuery, refused: BadInput | None = None) -> Response:
+    """The page; with what was wrong with where somebody wanted to go from here, if that was so."""
+    name = stream_of(request)
     found = await here.platform.history.locate(name, _point(query))
     lanes = (await here.outlines.of(name, found.info.head.next, found.version)).names
     steps = Steps(here, name)
     step = await steps.at(found.version, query.file)
     between = await steps.between(*query.marks, query.file) if query.marks else None
-    return here.page(request, "stream", **_known(name, found, query, step), between=between, lanes=lanes)
+    known = _known(name, found, query, step) | {"between": between, "lanes": lanes, "refused": refused}
+    status = 200 if refused is None else 404 if isinstance(refused, NotFound) else 422
+    return here.page(request, "stream", status=status, **known)
 
 
 def _known(name: str, found: Located, query: StreamQuery, step: Step) -> dict[str, Any]:
@@ -135,15 +140,15 @@ async def outline(request: Request) -> Response:
 
 
 async def go(request: Request) -> Response:
-    """From what somebody typed to the address that stands for it."""
+    """From what somebody typed to the address that stands for it, or back to the page, with what is wrong with it."""
     here, name, query = window(request), stream_of(request), asked(request, GoQuery)
-    target = await _target(here, name, query)
-    return RedirectResponse(address(f"/streams/{name}", **target, axis=_axis(query.axis)), 303)
-
-
-def _axis(axis: str) -> str:
-    """The axis for an address; the usual one is not named."""
-    return "" if axis == "version" else axis
+    try:
+        target = await _target(here, name, query)
+        await here.platform.history.locate(name, _point(msgspec.convert(target, StreamQuery)))
+    except BadInput as refused:
+        return await _whole(request, here, query, refused)
+    kept = {"axis": "" if query.axis == "version" else query.axis, "a": query.a, "b": query.b, "file": query.file}
+    return RedirectResponse(address(f"/streams/{name}", **target, **kept), 303)
 
 
 async def _target(here: Window, name: str, query: GoQuery) -> dict[str, Any]:
@@ -156,4 +161,4 @@ async def _target(here: Window, name: str, query: GoQuery) -> dict[str, Any]:
     if not text:
         raise NotFound("go where? A version, a time such as 2026-11-24 06:11, or a bookmark")
     times.parse(text, "to")
-    return {"at": text, "clock": query.clock.value if query.clock is ClockName.EVENT else ""}
+    return {"at": text} | ({"clock": ClockName.EVENT.value} if query.axis == "event" else {})

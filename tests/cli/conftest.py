@@ -107,6 +107,7 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
         "LIGHTHOUSE_CACHE": cache,
         "LIGHTHOUSE_KAFKA_PORT": "0",
         "LIGHTHOUSE_REGISTRY_PORT": "0",
+        "LIGHTHOUSE_POSTGRES_PORT": "0",
         "LIGHTHOUSE_API_PORT": str(ports.pick(1)[0]),
         "LIGHTHOUSE_PARTITIONS": "4",
     }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import os
+import re
 import signal
 import subprocess
 from collections.abc import Callable
@@ -232,6 +234,7 @@ def test_the_live_status_and_the_processes(cli: Cli, up: Up) -> None:
 
 
 def test_projections_are_listed_read_and_rebuilt(cli: Cli) -> None:
+    cli.run("produce", "-", "--name", "listed", stdin=lines(opened("account/listed")))
     found = {one["name"]: one for one in result(cli.run("projections", "list", "--json"))}
     assert found.keys() >= {"activity", "streams", "index"}
     assert all(one["builds"][-1]["state"] == "live" for one in found.values())
@@ -249,3 +252,17 @@ def test_projections_are_listed_read_and_rebuilt(cli: Cli) -> None:
     assert "does not stand still" in cli.run("projections", "skip", "streams", code=1).stderr
     for verb in (("list",), ("rows", "activity")):
         assert cli.run("projections", *verb).stdout
+
+
+def test_processors_are_started_kept_alive_and_named(cli: Cli, up: Up) -> None:
+    command = [str(LIGHTHOUSE), "streams", "--instances", "1"]
+    with subprocess.Popen(command, env=cli.environment, stderr=subprocess.PIPE, text=True) as streams:
+        assert streams.stderr is not None
+        begun = [streams.stderr.readline() for _ in range(2)]
+        assert [line.partition(" ")[0] for line in begun] == ["processor-1", "reactors"]
+        pids = [int(re.findall(r"pid (\d+)", line)[0]) for line in begun]
+        os.kill(pids[0], signal.SIGKILL)
+        again = next(line for line in streams.stderr if line.startswith("processor-1 started"))
+        assert str(pids[0]) not in again.partition(", log")[0]
+        streams.send_signal(signal.SIGINT)
+        assert streams.wait(30) == 0

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from tests.pages.conftest import ACCOUNT, DEPOSITS, PROJECT, TICKET
+from tests.pages.conftest import ACCOUNT, DEPOSITS, PROJECT, TICKET, Seen
 from tests.pages.tickets import UGLY
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240)]
 
 LAST = DEPOSITS
+DEPOSIT: dict[str, Any] = {"type": "MoneyDeposited", "data": {"amount": 1}}
 
 
 async def opened(page: Page, address: str = f"/streams/{ACCOUNT}") -> Locator:
@@ -134,7 +136,7 @@ async def test_on_an_axis_of_time_a_step_leads_to_the_next_moment(page: Page, ap
 
 async def test_a_version_or_a_time_is_typed(page: Page, api: httpx.AsyncClient) -> None:
     await opened(page)
-    field = page.get_by_placeholder("version, time or name:value")
+    field = page.get_by_label("Go to")
     await field.fill("120")
     await field.press("Enter")
     await agrees(page, api, 120)
@@ -146,6 +148,57 @@ async def test_a_version_or_a_time_is_typed(page: Page, api: httpx.AsyncClient) 
     await field.press("Enter")
     await agrees(page, api, as_of["version"])
     await expect(page.locator(".about")).to_contain_text("final")
+
+
+async def test_a_time_that_is_typed_is_one_of_the_axis(page: Page, api: httpx.AsyncClient) -> None:
+    """What an import wrote happened long before the log heard of it."""
+    stream = f"account/{uuid4().hex[:8]}"
+    for version, event in enumerate(({"type": "AccountOpened", "data": {"owner": "Eve"}}, DEPOSIT, DEPOSIT)):
+        body = {"expected_version": version, "events": [event], "time": f"202{version}-05-01T00:00:00Z"}
+        assert (await api.post(f"/v1/streams/{stream}/events", json=body)).status_code == 201
+    slider = await opened(page, f"/streams/{stream}")
+    await page.get_by_role("button", name="Mark A").click()
+    await page.get_by_role("button", name="Event time").click()
+    await page.get_by_placeholder("event time").fill("2021-06-01")
+    await page.keyboard.press("Enter")
+    await expect(page).to_have_url(f"/streams/{stream}?at=2021-06-01&clock=event&axis=event&a=2")
+    await expect(slider).to_have_attribute("aria-valuenow", "1")
+    await expect(page.locator("#time.ready")).to_be_visible()
+    await page.get_by_role("button", name="Log time").click()
+    await expect(page.get_by_placeholder("log time")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "why"),
+    [
+        ("99999", 404, "has no version 99999"),
+        ("1999-01-01", 404, "did not exist yet"),
+        ("rubbish", 422, "'rubbish' is not a date or time"),
+        ("commit:1", 422, "'commit:1' is not a date or time"),
+    ],
+)
+async def test_what_cannot_be_gone_to_is_told_where_one_stands(
+    page: Page, api: httpx.AsyncClient, seen: Seen, text: str, status: int, why: str
+) -> None:
+    seen.allowed.append(f"status of {status}")
+    slider = await opened(page, f"/streams/{ACCOUNT}?version=57&a=3")
+    await page.get_by_label("Go to").fill(text)
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("alert")).to_contain_text(why)
+    await expect(page.get_by_label("Go to")).to_have_value(text)
+    await agrees(page, api, 57)
+    await expect(page).to_have_url(f"/streams/{ACCOUNT}?a=3&version=57")
+    await slider.focus()
+    await page.keyboard.press("ArrowLeft")
+    await agrees(page, api, 56)
+
+
+async def test_marks_are_forgotten_wherever_the_focus_is(page: Page) -> None:
+    await opened(page, f"/streams/{ACCOUNT}?a=3&b=5")
+    await expect(page.locator("#marks article")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.locator("#marks article")).to_have_count(0)
+    await expect(page).to_have_url(f"/streams/{ACCOUNT}")
 
 
 async def test_two_marks_show_what_is_different(page: Page, api: httpx.AsyncClient) -> None:

@@ -16,7 +16,7 @@ const SPEEDS = {
 
 const byId = id => document.getElementById(id);
 const root = byId("time"), lanes = byId("lanes"), whole = byId("whole"), tip = lanes.querySelector("output");
-const speed = byId("speed"), stepBox = byId("step"), marksBox = byId("marks");
+const speed = byId("speed"), stepBox = byId("step"), marksBox = byId("marks"), go = root.querySelector("form.go");
 const path = root.dataset.stream.split("/").map(encodeURIComponent).join("/");
 const numeric = text => text === "" ? null : Number(text);
 
@@ -157,10 +157,13 @@ function drawHead(pen, width, height) {
 function drawFlag(pen, width, height, name) {
   const x = pixelOf(placeOf(view[name]), width);
   if (x < gutter(width) || x > width) return;
+  // The lower mark's flag hangs before its line, the other behind it: they never cover each other.
+  const other = view[name === "a" ? "b" : "a"], before = other !== null && view[name] < other;
+  const left = clamp(before ? x - 14 : x, gutter(width), width - 14);
   drawLine(pen, x, height, colours.ink, 1);
-  pen.fillRect(x, 0, 14, 13);
+  pen.fillRect(left, 0, 14, 13);
   pen.fillStyle = colours.paper;
-  pen.fillText(name.toUpperCase(), x + 4, 7);
+  pen.fillText(name.toUpperCase(), left + 4, 7);
 }
 
 function drawBetween(pen, width, height) {
@@ -301,7 +304,7 @@ function stepBy(count) {
 
 function setAxis(axis) {
   view.axis = axis;
-  root.querySelector("form.go input[name=axis]").value = axis;
+  go.elements.to.placeholder = `version, ${axis === "event" ? "event" : "log"} time or name:value`;
   const kind = axis === "version" ? "version" : "time", [start, end] = range();
   const fit = SPEEDS[kind].findIndex(([each]) => (end - start) / each < 40);
   speed.replaceChildren(...SPEEDS[kind].map(([value, text]) => new Option(text, value)));
@@ -384,8 +387,10 @@ function address(version = true) {
 }
 
 function remember() {
+  const here = { axis: view.axis, version: view.version, a: view.a, b: view.b, file: view.pinned };
+  for (const [name, value] of Object.entries(here)) go.elements[name].value = value ?? "";
   clearTimeout(later);
-  later = setTimeout(() => history.replaceState(null, "", address() ? `?${address()}` : location.pathname), 200);
+  later = setTimeout(() => history.replaceState(null, "", `/streams/${path}${address() && `?${address()}`}`), 200);
 }
 
 // What is there, and what comes
@@ -473,7 +478,7 @@ const KEYS = {
   "[": () => setMark("a"), "]": () => setMark("b"), Escape: () => setMark("none"),
   "+": () => zoom(0.5), "=": () => zoom(0.5), "-": () => zoom(2), 0: showAll,
 };
-const EVERYWHERE = new Set(["ArrowLeft", "ArrowRight", " ", "[", "]"]);
+const EVERYWHERE = new Set(["ArrowLeft", "ArrowRight", " ", "[", "]", "Escape"]);
 
 function isOurs(event) {
   // The slider takes every key, a button beside it all but its own, and the page the few that it has no use for.
