@@ -93,6 +93,7 @@ class Owner:
         """P1: takes the space over and checks that its log is this one. Raises ForeignLog with the space stopped."""
         self._high = ends.high
         self._mark = await self._store.own()
+        await self._clear()
         async with self._store.view() as view:
             known = await view.get(keys.IDENTITY)
             last = await view.get(keys.LAST)
@@ -110,6 +111,15 @@ class Owner:
             writes.delete(keys.STOPPED)
         if writes:
             self._mark = await self._store.commit(self._mark, self._mark.position, writes)
+
+    async def _clear(self) -> None:
+        """A space without a history has no rows either; those that a copy left half done are removed."""
+        if self._mark.position >= 0:
+            return
+        async with self._store.view() as view:
+            found = await view.scan(b"", limit=1)
+        if found:
+            self._mark = await self._store.wipe(self._mark)
 
     async def _begin(self, ends: LogEnds, writes: Writes) -> None:
         """An empty space: it answers nothing until it has passed the log's end as it is now."""
@@ -139,13 +149,12 @@ class Owner:
         if not fresh:
             return None
         parsed = [(record, parse(record, self.place)) for record in fresh]
-        async with self._store.view() as view:
-            before = await self._before(view, parsed)
         unknown = await self._code.schemas.fetch(p.schema for _, p in parsed if isinstance(p, AppendRecord))
         partition = self.place.partition if self._builds.wants_events else -1
-        after = apply(parsed, before, self._decoder(unknown), self._code.typed, partition)
-        if after.events:
-            async with self._store.view() as view:
+        async with self._store.view() as view:
+            before = await self._before(view, parsed)
+            after = apply(parsed, before, self._decoder(unknown), self._code.typed, partition)
+            if after.events:
                 await self._builds.feed(view, after.events, after.writes)
         await self._commit(after)
         return after

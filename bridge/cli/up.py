@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Protocol
 
@@ -22,6 +20,7 @@ from rich.live import Live
 from rich.table import Table
 
 from bridge.cli.console import err, out
+from bridge.cli.interrupts import Interrupts, Stopped
 from bridge.errors import LighthouseError, LocalError
 from bridge.local import start_kafka, start_registry
 from bridge.local.addresses import ChosenStores, choose_stores, located, stores_of
@@ -52,10 +51,6 @@ class Server(Protocol):
         """Ends it."""
 
 
-class Stopped(Exception):
-    """Ctrl-C, or a termination signal: everything started so far is ended again."""
-
-
 @dataclass(frozen=True)
 class Plan:
     """What `up` was asked for."""
@@ -63,6 +58,7 @@ class Plan:
     settings: Settings
     instances: int
     then: tuple[str, ...]
+    interrupts: Interrupts = field(default_factory=Interrupts)
 
     @property
     def url(self) -> str:
@@ -84,29 +80,11 @@ def up(
     settings = Settings().model_copy(update={name: value for name, value in asked.items() if value is not None})
     plan = Plan(settings, instances, tuple(then or ()))
     with ExitStack() as stack:
-        stack.enter_context(_signals())
+        stack.enter_context(plan.interrupts.told())
         try:
             _run(plan, stack, once)
         except Stopped:
             err.print("stopping")
-
-
-@contextmanager
-def _signals() -> Iterator[None]:
-    """The first signal raises Stopped; those that follow wait for the clean end."""
-    pending = threading.Event()
-
-    def stop(*_: object) -> None:
-        if not pending.is_set():
-            pending.set()
-            raise Stopped
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _run(plan: Plan, stack: ExitStack, once: bool) -> None:
@@ -115,7 +93,7 @@ def _run(plan: Plan, stack: ExitStack, once: bool) -> None:
         choose_stores(plan.settings, ChosenStores(plan.settings.history_store))
     settings = _servers(plan.settings, stack)
     with err.status("topics and schemas"):
-        asyncio.run(_prepare(settings))
+        plan.interrupts.run(_prepare(settings))
     services = [*processors(plan.instances, settings.root / "logs"), _api(settings)]
     stack.callback(stop_all, services)
     for service in services:
@@ -192,7 +170,7 @@ def _stay(plan: Plan, services: list[Service]) -> None:
     stream = f"project/{Path.cwd().name}"
     out.print(f"\n[bold]{plan.url}[/bold]  (its API: {plan.url}/docs)")
     out.print(TRY_NEXT.format(lighthouse=sys.argv[0], stream=stream, url=plan.url))
-    asyncio.run(_watch(plan.settings, services))
+    plan.interrupts.run(_watch(plan.settings, services))
 
 
 async def _watch(settings: Settings, services: list[Service]) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import count
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from bridge.errors import LighthouseError, NotReached
 from bridge.store.contract import Mark
@@ -21,12 +21,31 @@ Read = Callable[[Sequence[bytes]], list[bytes | None]]
 """Reads rows in the view in which the mark was seen."""
 
 
+class Waiter(NamedTuple):
+    """One who waits for a position, and wants to read these rows in the view that has it."""
+
+    position: int
+    number: int
+    keys: Sequence[bytes]
+    future: asyncio.Future[Reached | None]
+
+    def give(self, mark: Mark, read: Read) -> None:
+        """Wakes it with the mark and its rows."""
+        if not self.future.done():
+            self.future.set_result((mark, read(self.keys) if self.keys else []))
+
+    def fail(self, error: Exception) -> None:
+        """Wakes it with an error."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
 class Waiters:
     """The waiters of one space, lowest position first. They belong to one event loop."""
 
     def __init__(self) -> None:
         self.live = 0
-        self._heap: list[tuple[int, int, Sequence[bytes], asyncio.Future[Reached | None]]] = []
+        self._heap: list[Waiter] = []
         self._number = count()
 
     async def until(self, position: int, timeout: float, keys: Sequence[bytes] = ()) -> Reached | None:
@@ -34,7 +53,7 @@ class Waiters:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Reached | None] = loop.create_future()
         timer = loop.call_later(timeout, _expire, future)
-        heappush(self._heap, (position, next(self._number), keys, future))
+        heappush(self._heap, Waiter(position, next(self._number), keys, future))
         self.live += 1
         try:
             return await future
@@ -43,33 +62,35 @@ class Waiters:
             self.live -= 1
             self._tidy()
 
-    def keys_until(self, position: int) -> list[bytes]:
-        """The rows that those want to read whose position is reached by this one."""
-        wanted = {key for at, _, keys, future in self._heap if at <= position and not future.done() for key in keys}
-        return sorted(wanted)
+    def reached(self, mark: Mark, read: Read) -> None:
+        """Wakes everybody whose position this mark has reached, with the rows as `read` finds them."""
+        for waiter in self.due(mark.position):
+            waiter.give(mark, read)
 
-    def reached(self, mark: Mark, read: Read, position: int | None = None) -> None:
-        """Wakes everybody whose position is reached, with the rows as `read` finds them in the view of this mark.
+    def due(self, position: int) -> list[Waiter]:
+        """Those who wait for no more than this position; they are the caller's now, to be given what they want."""
+        heap, found = self._heap, []
+        while heap and heap[0].position <= position:
+            waiter = heappop(heap)
+            if not waiter.future.done():
+                found.append(waiter)
+        return found
 
-        The mark's own position says who that is, or an earlier one, where only their rows were read.
-        """
-        heap, limit = self._heap, mark.position if position is None else position
-        while heap and heap[0][0] <= limit:
-            _, _, keys, future = heappop(heap)
-            if not future.done():
-                future.set_result((mark, read(keys) if keys else []))
+    def put_back(self, waiters: Iterable[Waiter]) -> None:
+        """Those who must wait on."""
+        for waiter in waiters:
+            heappush(self._heap, waiter)
 
     def fail(self, error: Exception) -> None:
         """Wakes everybody with an error."""
-        for *_, future in self._heap:
-            if not future.done():
-                future.set_exception(error)
+        for waiter in self._heap:
+            waiter.fail(error)
         self._heap.clear()
 
     def _tidy(self) -> None:
         """Waiters that have left stay in the heap until they outnumber the others."""
         if len(self._heap) > 2 * self.live + SLACK:
-            self._heap = [entry for entry in self._heap if not entry[3].done()]
+            self._heap = [entry for entry in self._heap if not entry.future.done()]
             heapify(self._heap)
 
 

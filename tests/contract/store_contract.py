@@ -216,6 +216,18 @@ class StoreContract:
         await store.commit(mark, 5, Writes({b"b": b"3"}, {b"a"}))
         assert await asyncio.wait_for(reading[0], 1) == [None, b"3"]
 
+    async def test_rows_are_read_for_those_who_come_at_any_moment(self, store: Store) -> None:
+        """Many who read different rows, each beginning while others are being served."""
+        rows = {b"%03d" % number: b"value %d" % number for number in range(200)}
+        await store.commit(await store.own(), 3, Writes(dict(rows)))
+
+        async def reader(number: int) -> bytes | None:
+            await asyncio.sleep(number / 20_000)
+            return (await store.read_at(number % 4, 10, (b"%03d" % number,)))[0]
+
+        for _ in range(5):
+            assert await asyncio.gather(*map(reader, range(200))) == list(rows.values())
+
     async def test_rows_of_a_position_that_stays_away_are_not_read(self, store: Store) -> None:
         await store.commit(await store.own(), 3, puts((b"a", b"1")))
         with pytest.raises(NotReached) as caught:

@@ -234,7 +234,7 @@ def test_commands_come_from_json() -> None:
 def test_the_summary_is_for_a_person() -> None:
     done = Imported("project/p", SHA, 1200, 3456, 2, True, 4.0)
     assert summary(done).splitlines() == [
-        f"project/p: 1,200 commits (3,456 events) in 4.0 s, 300/s; it is at {SHA}",
+        f"project/p: 1,200 commits (3,456 events) in 4.0 s, 300 commits/s; it is at {SHA}",
         "2 commits are dated in the future; they were recorded as of now",
         "the clone is shallow: the project's history begins where the clone's does",
     ]

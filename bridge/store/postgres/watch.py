@@ -10,9 +10,10 @@ import asyncpg
 
 from bridge.errors import LighthouseError
 from bridge.store.contract import UNOWNED, Mark
-from bridge.store.poller import Waiters
-from bridge.store.postgres.link import Link
+from bridge.store.poller import Waiter, Waiters
+from bridge.store.postgres.link import Connection, Link
 from bridge.store.postgres.statements import MARK_AND_ROWS, MARKS
+from bridge.store.postgres.view import NOWHERE
 
 PERIOD = 0.005
 """Seconds between two looks while somebody waits."""
@@ -80,18 +81,26 @@ class Watch:
             for name, waiters in waiting.items():
                 row = owned.get(name)
                 mark = UNOWNED if row is None else mark_of(row)
-                keys = waiters.keys_until(mark.position)
-                if row is None or not keys:
-                    waiters.reached(mark, lambda keys: [None] * len(keys))
-                else:
-                    tell(waiters, mark.position, await connection.fetch(MARK_AND_ROWS, row["id"], keys))
+                if due := waiters.due(mark.position):
+                    await _serve(connection, waiters, due, NOWHERE if row is None else row["id"], mark)
 
 
-def tell(waiters: Waiters, position: int, found: Sequence[asyncpg.Record]) -> None:
-    """Wakes those who waited for the position with the rows, unless the space was wiped in between."""
-    mark, rows = unpack(found)
-    if mark.position >= position:
-        waiters.reached(mark, lambda keys: [rows.get(key) for key in keys], position)
+async def _serve(connection: Connection, waiters: Waiters, due: Sequence[Waiter], space: int, mark: Mark) -> None:
+    """Gives each what it wants, as one statement finds it. Whoever begins to wait meanwhile is not among them."""
+    keys = sorted({key for waiter in due for key in waiter.keys})
+    rows: Mapping[bytes, bytes] = {}
+    try:
+        if keys and space != NOWHERE:
+            reached, rows = unpack(await connection.fetch(MARK_AND_ROWS, space, keys))
+            if reached.position < mark.position:  # wiped in between
+                waiters.put_back(due)
+                return
+            mark = reached
+    except BaseException:
+        waiters.put_back(due)  # to be told with all others
+        raise
+    for waiter in due:
+        waiter.give(mark, lambda keys: [rows.get(key) for key in keys])
 
 
 def unpack(found: Sequence[asyncpg.Record]) -> tuple[Mark, Mapping[bytes, bytes]]:
