@@ -29,15 +29,16 @@ async def project(servers: Servers) -> Measured:
 
 async def _measured(scene: Scene) -> Measured:
     await scene.prepare()
-    topic, schema = await _fill(scene)
+    topic, schema = await fill(scene)
     ours, bare = Rounds(), Rounds()
     for number in range(RUNS):
-        ours.rates.append(await _rate(scene.anew(str(number)), STREAMS * EACH))
+        ours.rates.append(await rate(scene.anew(str(number)), STREAMS * EACH))
         bare.rates.append(decode_all(scene.settings, topic, schema, STREAMS * EACH))
     return Measured(ours.rate, bare.rate, ours.extra() | {"events": STREAMS * EACH, "streams": STREAMS})
 
 
-async def _fill(scene: Scene) -> tuple[str, Schema]:
+async def fill(scene: Scene) -> tuple[str, Schema]:
+    """Writes the sample; answers its topic and the schema that it was written with."""
     async with open_base(scene.settings) as base:
         what = sample()
         schema = await base.schemas.writer(what.category)
@@ -47,7 +48,7 @@ async def _fill(scene: Scene) -> tuple[str, Schema]:
         return writer.topic, schema.schema
 
 
-async def _rate(scene: Scene, total: int) -> float:
+async def rate(scene: Scene, total: int) -> float:
     """Records a second between the first commit that was seen and the last one, by the stores' own positions."""
     with scene.process("streams", "--role", "processor") as processor:
         async with scene.spaces(sample().category) as spaces:

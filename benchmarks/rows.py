@@ -12,6 +12,7 @@ from benchmarks.figure import Measured, Target
 from benchmarks.memory import memory
 from benchmarks.over_http import http_append, http_append_batch
 from benchmarks.page import page
+from benchmarks.postgres import postgres_process
 from benchmarks.process import process, project
 from benchmarks.publish import publish
 from benchmarks.rebuild import rebuild
@@ -87,6 +88,13 @@ ROWS = {
         (at_least(40_000),),
         "bare confluent-kafka consumer that decodes the same records with fastavro",
         process,
+    ),
+    "postgres_process": Row(
+        "one processor with its history in PostgreSQL on the same machine, as in the row process",
+        "events/s",
+        (at_least(12_000),),
+        "the same processor with its history in LMDB",
+        postgres_process,
     ),
     "project": Row(
         "one processor: admission, history, state and the built-in projections, from the same start",

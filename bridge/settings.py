@@ -39,6 +39,9 @@ class Settings(BaseSettings):
         description="URL of the history store: lmdb, lmdb:///path, postgresql://…, postgres (a local one), or memory; "
         "empty: what `lighthouse up --history` was told in this home, else lmdb.",
     )
+    history_replica: str = Field(
+        "", description="URL of a read-only replica of the history's PostgreSQL: final states are read from it."
+    )
     lmdb_map_mb: int = Field(16384, ge=1, description="First map size of an LMDB environment in MiB (sparse).")
     lmdb_lock_patience: Seconds = Field(1.0, description="Seconds to wait for a stopped writer before ending it.")
     postgres_pool: int = Field(10, ge=1, le=1000, description="Connections of one process to PostgreSQL.")

@@ -22,6 +22,7 @@ from bridge.feed.indexed import Indexed
 from bridge.feed.merge import Source
 from bridge.handle import Handler, Log, Rules
 from bridge.history.reader import History
+from bridge.history.replica import Replicated
 from bridge.local.addresses import located
 from bridge.log import kafka
 from bridge.log.compose import Schema, canonical
@@ -142,7 +143,7 @@ async def _assembled(stack: AsyncExitStack, base: Base, owner: bool) -> Platform
     log = Log(base.schemas, producer, reader.end)
     handler = Handler(log, spaces, typed, state_cache(settings), rules(settings))
     ticker = Ticker(producer)
-    history = History(base.schemas, spaces, typed, ticker, settings.clock_skew)
+    history = _history(stack, base, spaces, typed, ticker)
     follower = Follower(reader, base.schemas, spaces.place(SYSTEM, 0))
     stack.push_async_callback(follower.close)
     projections = Projections(spaces, base.catalog, follower, ticker, limits(settings))
@@ -153,6 +154,18 @@ async def _assembled(stack: AsyncExitStack, base: Base, owner: bool) -> Platform
     reactors = Reactors(_reactors(base), spaces, projections, Groups(settings), settings.group)
     reacting = reactors, ReactorSteering(handler, reactors, reader.end)
     return Platform(*written, typed, handler, history, projections, steering, feed, *reacting)
+
+
+def _history(stack: AsyncExitStack, base: Base, spaces: Spaces, typed: Mapping[str, Typed], ticker: Ticker) -> History:
+    """The read side; with a replica, if one is set."""
+    settings = base.settings
+    if not settings.history_replica:
+        return History(base.schemas, spaces, typed, ticker, settings.clock_skew)
+    stores = open_stores(settings.history_replica, settings)
+    stack.push_async_callback(stores.close)
+    far = Spaces(stores, settings.topic_prefix, spaces.categories)
+    replica = History(base.schemas, far, typed, ticker, settings.clock_skew)
+    return Replicated(replica, base.schemas, spaces, typed, ticker, settings.clock_skew)
 
 
 def _reactors(base: Base) -> tuple[Reactor, ...]:

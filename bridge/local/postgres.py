@@ -143,7 +143,7 @@ def find_programs(settings: Settings) -> Path:
     else:
         versions = sorted(DEBIAN.glob("[0-9]*/bin"), key=lambda path: int(path.parent.name), reverse=True)
         known = shutil.which("initdb")
-        candidates = [*([Path(known).parent] if known else []), *versions]
+        candidates = [*([Path(known).resolve().parent] if known else []), *versions]
     for path in candidates:
         if (path / "initdb").exists() and (path / "postgres").exists():
             return path
@@ -194,7 +194,7 @@ def _initialise(programs: Path, home: Path, serving: Serving) -> None:
 
 def _run(command: tuple[str, ...], said: str = "") -> None:
     done = subprocess.run(
-        [*_as_somebody(), *command], input=said, check=False, capture_output=True, text=True, timeout=INIT_SECONDS
+        [*as_somebody(), *command], input=said, check=False, capture_output=True, text=True, timeout=INIT_SECONDS
     )
     if done.returncode:
         raise LocalError(f"{command[0]} failed:\n{(done.stdout + done.stderr).strip()[-1000:]}")
@@ -204,11 +204,11 @@ def _child(settings: Settings, programs: Path, serving: Serving) -> Child:
     data = settings.root / "postgres" / "data"
     values = SETTINGS | {"port": str(serving.port)}
     options = [part for name, value in values.items() for part in ("-c", f"{name}={value}")]
-    command = [*_as_somebody(), str(programs / "postgres"), "-D", str(data), *options]
+    command = [*as_somebody(), str(programs / "postgres"), "-D", str(data), *options]
     return Child("postgres", command, settings.root / "logs" / "postgres.log", data)
 
 
-def _as_somebody() -> list[str]:
+def as_somebody() -> list[str]:
     """PostgreSQL refuses to run as root. In a user namespace of its own it is nobody, and its files stay its own.
 
     Raises LocalError.
