@@ -154,6 +154,10 @@ def server_settings(limits: Limits) -> dict[str, str]:
         "synchronous_commit": "on" if limits.durable else "off",
         "jit": "off",
         "plan_cache_mode": "force_generic_plan",
+        "enable_seqscan": "off",  # what is read is known by its key
+        "enable_hashjoin": "off",
+        "enable_mergejoin": "off",
+        "enable_bitmapscan": "off",
     }
 
 

@@ -13,12 +13,18 @@ MARKS = "SELECT space, id, epoch, number, position FROM lighthouse_marks WHERE s
 
 GET = "SELECT value FROM lighthouse_rows WHERE space = $1 AND key = $2"
 
-GET_MANY = "SELECT key, value FROM lighthouse_rows WHERE space = $1 AND key = ANY($2::bytea[])"
+# Plans are made once for a connection, when the table may still be empty. A list of keys would then be looked for by
+# reading all rows of the space; a subquery a key leaves the planner nothing but the index, however small the table is.
+GET_MANY = """
+SELECT wanted.key, found.value FROM unnest($2::bytea[]) AS wanted(key)
+CROSS JOIN LATERAL (SELECT value FROM lighthouse_rows WHERE space = $1 AND key = wanted.key LIMIT 1) AS found
+"""
 
 MARK_AND_ROWS = """
-SELECT m.epoch, m.number, m.position, r.key, r.value
-FROM lighthouse_marks m LEFT JOIN lighthouse_rows r ON r.space = m.id AND r.key = ANY($2::bytea[])
-WHERE m.id = $1
+SELECT epoch, number, position, wanted.key, found.value FROM lighthouse_marks
+LEFT JOIN unnest($2::bytea[]) AS wanted(key) ON true
+LEFT JOIN LATERAL (SELECT value FROM lighthouse_rows WHERE space = $1 AND key = wanted.key LIMIT 1) AS found ON true
+WHERE id = $1
 """
 
 # An owner is told apart from every other by its name too: a fail-over to a replica that had not seen an epoch being
@@ -42,7 +48,8 @@ WITH held AS (
     SELECT held.id, new.key, new.value FROM held, unnest($7::bytea[], $8::bytea[]) AS new(key, value)
     ON CONFLICT (space, key) DO UPDATE SET value = excluded.value
 ), gone AS (
-    DELETE FROM lighthouse_rows USING held WHERE space = held.id AND key = ANY($9::bytea[])
+    DELETE FROM lighthouse_rows AS old USING held, unnest($9::bytea[]) AS gone(key)
+    WHERE old.space = held.id AND old.key = gone.key
 )
 SELECT count(*) FROM held
 """

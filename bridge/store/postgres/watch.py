@@ -105,7 +105,7 @@ async def _serve(connection: Connection, waiters: Waiters, due: Sequence[Waiter]
 
 def unpack(found: Sequence[asyncpg.Record]) -> tuple[Mark, Mapping[bytes, bytes]]:
     """The mark, and the rows that were there in the same view."""
-    return mark_of(found[0]), {row["key"]: row["value"] for row in found if row["key"] is not None}
+    return mark_of(found[0]), {row["key"]: row["value"] for row in found if row["value"] is not None}
 
 
 def mark_of(row: asyncpg.Record) -> Mark:
