@@ -278,14 +278,14 @@ def test_a_url_without_a_host_is_refused(url: str) -> None:
 
 KEYS = [b"k%06d" % number for number in range(100, 20_000, 1_999)]
 READS = {
-    "get": (GET, "int, bytea", ["1", r"'k010000'"]),
-    "get_many": (GET_MANY, "int, bytea[]", ["1", "$1"]),
-    "mark and rows": (MARK_AND_ROWS, "int, bytea[]", ["1", "$1"]),
+    "get": (GET, "int, bytea", ["ID", r"'k010000'"]),
+    "get_many": (GET_MANY, "int, bytea[]", ["ID", "$1"]),
+    "mark and rows": (MARK_AND_ROWS, "int, bytea[]", ["ID", "$1"]),
     **{
         f"scan {bounded} {reverse}": (
             SCANS[bounded, reverse],
             "int, bytea, bytea, bigint, bigint",
-            ["1", r"'k010000'", r"'k019000'" if bounded else "NULL", "10", "NULL"],
+            ["ID", r"'k010000'", r"'k019000'" if bounded else "NULL", "10", "NULL"],
         )
         for bounded, reverse in SCANS
     },
@@ -294,15 +294,16 @@ READS = {
 
 @pytest.mark.parametrize("name", list(READS))
 async def test_a_read_touches_no_more_than_it_must(stores: PostgresStores, tables: str, name: str) -> None:
-    """Planned when the table was empty, and never analysed: still it follows the index to its rows, and stops."""
+    """Planned when the table had a few rows, and never analysed: still it follows the index to its rows, and stops."""
     statement, types, arguments = READS[name]
+    for number in range(33):  # as processors leave it that have just begun
+        store = stores.open(f"lighthouse.bank-{number}")
+        mark = await store.commit(await store.own(), 0, Writes({key: bytes(60) for key in (b"a", b"b", b"c")}))
     connection = await asyncpg.connect(tables, server_settings=server_settings(Limits.of(FEW)))
     await connection.execute(f"PREPARE reading({types}) AS {statement}")
     wanted = ", ".join(f"'{key.decode()}'" for key in KEYS)
-    values = ", ".join(arguments).replace("$1", f"ARRAY[{wanted}]::bytea[]")
+    values = ", ".join(arguments).replace("$1", f"ARRAY[{wanted}]::bytea[]").replace("ID", str(store._id))
     await connection.execute(f"EXECUTE reading({values})")
-    store = stores.open(SPACE)
-    mark = await store.own()
     for start in range(0, 20_000, 2_000):
         rows = {b"k%06d" % number: b"v" * 50 for number in range(start, start + 2_000)}
         mark = await store.commit(mark, start, Writes(rows))
