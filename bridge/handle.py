@@ -20,6 +20,7 @@ from bridge.errors import (
     KeyReused,
     LighthouseError,
     NotFound,
+    Refused,
     SchemaError,
     TooLarge,
     Unavailable,
@@ -117,7 +118,9 @@ class Handler:
         """
         typed = self.decider(stream)
         attempt = self._attempt(stream, context, type(command).__name__, None, command)
-        for _ in range(self._rules.attempts):
+        behind = context.key is not None
+        races = 0
+        while races < self._rules.attempts:
             async with attempt.space.store.view() as view:  # A1
                 known, head = await self._look(attempt, view)
                 if known is not None:
@@ -126,13 +129,22 @@ class Handler:
                     await check(view)
                 state = await self._state(view, typed, stream, head)
                 position = view.mark.position
-            events = _decided(attempt, typed, command, state, position)  # A2
+            try:
+                events = _decided(attempt, typed, command, state, position)  # A2
+            except Refused:
+                if not behind:
+                    raise
+                events = []
+            if not events and behind:
+                behind = False
+                await self._pass_end(attempt)
+                continue
             if not events:
                 return _nothing(attempt, head.next, position)
             try:
                 return await self._write(attempt, events, head.next)
             except Conflict as lost:
-                last = lost
+                last, races = lost, races + 1
         raise Contended(stream, last.expected, last.actual, last.position)  # A7
 
     async def create(self, category: str, events: Sequence[Event], context: Context) -> Appended:
@@ -212,6 +224,15 @@ class Handler:
             head = Head.unpack(found).next
         if expected != head:
             raise Conflict(attempt.stream, expected, head, attempt.space.place.at(position))
+
+    async def _pass_end(self, attempt: _Attempt) -> None:
+        """A2: waits until the store has passed the log's end as it is now.
+
+        A store that has failed over may not know yet that this very key was acknowledged: whoever asks again must not
+        be refused for that. Raises NotReached, Unavailable.
+        """
+        end = await self._log.end(attempt.space.place.topic, attempt.space.place.partition)
+        await attempt.space.store.wait(end, attempt.left)
 
     async def _write(self, attempt: _Attempt, events: Sequence[Event], expected: int | None) -> Appended:
         value = await self._encode(attempt, events)

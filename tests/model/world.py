@@ -265,10 +265,14 @@ class World:
         """A new owner; the one before becomes a zombie, wherever it stands."""
         gate = Gate()
         gate.stop_at = stop_at
-        store = GatedStore(self.stores.open(PLACE.space), gate)
+        store = self.owned(gate)
         process = Process(Owner(PLACE, store, self.code()), store, gate)
         self.processes.append(process)
         self.start(process, self._open(process))
+
+    def owned(self, gate: Gate) -> GatedStore:
+        """A new owner's store."""
+        return GatedStore(self.stores.open(PLACE.space), gate)
 
     async def _open(self, process: Process) -> None:
         await process.owner.open(self.log.ends(*PARTITION))
@@ -296,7 +300,9 @@ class World:
                 process.task = None
 
     def close(self) -> None:
-        """Ends every task and the loop."""
+        """Ends every task and the loop; doing so twice is harmless."""
+        if self.loop.is_closed():
+            return
         ids.draw, ids.anonymous = self._drawn
         tasks = [one.task for one in self.attempts] + [one.task for one in self.processes if one.task]
         for task in tasks:
