@@ -118,7 +118,7 @@ class Handler:
         """
         typed = self.decider(stream)
         attempt = self._attempt(stream, context, type(command).__name__, None, command)
-        behind = context.key is not None
+        may_be_behind = context.key is not None  # a store that has failed over does not know what was told under it
         races = 0
         while races < self._rules.attempts:
             async with attempt.space.store.view() as view:  # A1
@@ -132,11 +132,11 @@ class Handler:
             try:
                 events = _decided(attempt, typed, command, state, position)  # A2
             except Refused:
-                if not behind:
+                if not may_be_behind:
                     raise
                 events = []
-            if not events and behind:
-                behind = False
+            if not events and may_be_behind:
+                may_be_behind = False
                 await self._pass_end(attempt)
                 continue
             if not events:
