@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +15,14 @@ import pytest
 
 from bridge.errors import LocalError
 from bridge.local import ports
-from bridge.local.child import Child
-from bridge.local.postgres import SETTINGS, LocalPostgres, as_somebody, find_programs, start_postgres
+from bridge.local.postgres import (
+    LocalPostgres,
+    as_somebody,
+    await_ready,
+    find_programs,
+    serving_child,
+    start_postgres,
+)
 from bridge.settings import Settings
 from bridge.store.postgres.link import Limits
 from bridge.store.postgres.migrate import migrate
@@ -47,31 +52,15 @@ def standby_of(server: LocalPostgres, home: Path) -> Iterator[str]:
     done = subprocess.run(copied, check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     data.chmod(0o700)
-    values = SETTINGS | {"port": str(port), "wal_retrieve_retry_interval": "100ms"}
-    options = [part for name, value in values.items() for part in ("-c", f"{name}={value}")]
-    child = Child(
-        "standby", [*as_somebody(), str(programs / "postgres"), "-D", str(data), *options], home / "log", data
-    )
+    more = {"port": str(port), "wal_retrieve_retry_interval": "100ms"}
+    child = serving_child("standby", programs, data, home, **more)
     child.start()
     url = server.url.replace(f":{urlsplit(server.url).port}/", f":{port}/")
     try:
-        _await_standby(child, url)
+        await_ready(child, url, 30.0)
         yield url
     finally:
         child.kill()
-
-
-def _await_standby(child: Child, url: str) -> None:
-    until = time.monotonic() + 30
-    while True:
-        child.check()
-        try:
-            asyncio.run(execute(url, "SELECT 1"))
-        except (asyncpg.PostgresError, OSError):
-            assert time.monotonic() < until, "the standby does not answer"
-            time.sleep(0.05)
-        else:
-            return
 
 
 def fresh_url(server: LocalPostgres) -> str:

@@ -68,11 +68,11 @@ async def _copy_all(base: Base, source: str, target: str, replace: bool) -> Tota
         raise LighthouseError("the source is the target")
     counts = {name: fact.partitions for name, fact in (await category_facts(base)).items()}
     stores = [open_stores(url, base.settings) for url in (source, target)]
-    await migrate_stores(target, base.settings)
-    spaces = list(Spaces(stores[0], base.settings.topic_prefix, counts).all())
     total = Total()
     columns = (*Progress.get_default_columns(), TextColumn("{task.fields[rows]:,} rows"))
     try:
+        await migrate_stores(target, base.settings)
+        spaces = list(Spaces(stores[0], base.settings.topic_prefix, counts).all())
         with Progress(*columns, console=err, transient=True) as progress:
             task = progress.add_task("copying", total=len(spaces), rows=0)
             seen = 0

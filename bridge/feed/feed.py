@@ -148,7 +148,8 @@ class Feed:
 
     async def positions(self, spaces: Sequence[Space]) -> list[Position]:
         """How far these partitions are applied."""
-        return [space.place.at((await space.store.wait(-1, 0.0)).position) for space in spaces]
+        marks = await asyncio.gather(*(space.mark() for space in spaces))
+        return [space.place.at(mark.position) for space, mark in zip(spaces, marks, strict=True)]
 
     async def present(self, merge: Merge) -> int:
         """The time below which everything lies that is applied by now, so that waiting for it writes ticks only where

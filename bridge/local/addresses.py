@@ -55,10 +55,7 @@ def stores_of(settings: Settings) -> ChosenStores:
 def choose_stores(settings: Settings, chosen: ChosenStores) -> None:
     """Lets every command of this home use these stores from now on."""
     settings.root.mkdir(parents=True, exist_ok=True)
-    file = settings.root / CHOSEN
-    file.touch(mode=0o600)  # a URL may hold a password
-    replace(file, msgspec.json.encode(chosen))
-    file.chmod(0o600)
+    replace(settings.root / CHOSEN, msgspec.json.encode(chosen), private=True)  # a URL may hold a password
 
 
 def _read(file: Path, kind: type[T], setting: str) -> T:

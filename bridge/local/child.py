@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,9 @@ from bridge.errors import LocalError
 
 LOGS_KEPT = 3
 TAIL_LINES = 15
+PAUSE = 0.05
+"""Seconds between two looks whether it answers."""
+
 TETHER = Path(__file__).with_name("tether.py")
 
 # What a log says when a child dies, and what to do about it. The first that is found is told.
@@ -77,6 +81,15 @@ class Child:
         if self._process is None or self.exit_code is None:
             return
         raise LocalError(died(self.name, self._process.returncode, self.log))
+
+    def await_answer(self, answers: Callable[[], bool], timeout: float) -> None:
+        """Returns once it answers. Raises LocalError when it has died, or does not answer within `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        while not answers():
+            self.check()
+            if time.monotonic() > deadline:
+                raise LocalError(late(self.name, timeout, self.log))
+            time.sleep(PAUSE)
 
     def wait(self, timeout: float) -> bool:
         """Whether it ended within `timeout` seconds."""

@@ -175,9 +175,11 @@ def _end(process: psutil.Process, patience: float) -> None:
         process.wait(patience)
 
 
-def replace(path: Path, content: bytes) -> None:
-    """Writes a file so that a reader, or a crash, sees the old content or the new."""
+def replace(path: Path, content: bytes, private: bool = False) -> None:
+    """Writes a file so that a reader, or a crash, sees the old content or the new; nobody else's eyes, if `private`."""
     draft = path.with_name(f"{path.name}.{os.getpid()}.draft")
+    draft.unlink(missing_ok=True)
+    draft.touch(0o600 if private else 0o666)
     draft.write_bytes(content)
     os.replace(draft, path)
 

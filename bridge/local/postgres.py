@@ -8,7 +8,6 @@ import secrets
 import shutil
 import signal
 import subprocess
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import psutil
 
 from bridge.errors import LocalError
 from bridge.local import ports
-from bridge.local.child import Child, late
+from bridge.local.child import Child
 from bridge.local.home import Claim, replace
 from bridge.local.jars import Report, silent
 from bridge.settings import Settings
@@ -33,7 +32,6 @@ DATABASE = "lighthouse"
 INIT_SECONDS = 60.0
 STOP_SECONDS = 20.0
 ASK_SECONDS = 1.0
-PAUSE = 0.05
 
 SETTINGS = {
     "listen_addresses": ports.HOST,
@@ -98,15 +96,11 @@ class LocalPostgres:
                     one.kill()
             psutil.wait_procs(sessions, STOP_SECONDS)
 
-    def restart(self) -> None:
-        """Starts it again after its end; returns when it answers. Raises LocalError."""
-        self.begin()
-
     def begin(self) -> None:
-        """Starts the process and waits until it answers. Raises LocalError."""
+        """Starts the process, perhaps after an end of it, and waits until it answers. Raises LocalError."""
         self.child.start()
         self.claim.record([(self.child.name, self.child.pid)])
-        _await_ready(self)
+        await_ready(self.child, self.url, self.start_timeout)
 
 
 def start_postgres(settings: Settings, on_progress: Report = silent) -> LocalPostgres:
@@ -118,22 +112,27 @@ def start_postgres(settings: Settings, on_progress: Report = silent) -> LocalPos
     programs = find_programs(settings)
     claim = Claim(settings, "postgres")
     try:
-        serving = open_postgres(settings)
-        home = settings.root / "postgres"
-        if not (home / "data" / "PG_VERSION").exists():
-            on_progress(f"making a PostgreSQL database in {home}")
-            _initialise(programs, home, serving)
-        server = LocalPostgres(serving.url, _child(settings, programs, serving), claim, settings.start_timeout)
-        on_progress(f"starting PostgreSQL at {ports.HOST}:{serving.port}")
-        try:
-            server.begin()
-        except BaseException:
-            server.child.kill()
-            raise
-        return server
+        return _start(settings, programs, claim, on_progress)
     except BaseException:
         claim.release()
         raise
+
+
+def _start(settings: Settings, programs: Path, claim: Claim, on_progress: Report) -> LocalPostgres:
+    serving, home = open_postgres(settings), settings.root / "postgres"
+    data = home / "data"
+    if not (data / "PG_VERSION").exists():
+        on_progress(f"making a PostgreSQL database in {home}")
+        _initialise(programs, home, serving)
+    child = serving_child("postgres", programs, data, settings.root / "logs", port=str(serving.port))
+    server = LocalPostgres(serving.url, child, claim, settings.start_timeout)
+    on_progress(f"starting PostgreSQL at {ports.HOST}:{serving.port}")
+    try:
+        server.begin()
+    except BaseException:
+        child.kill()
+        raise
+    return server
 
 
 def find_programs(settings: Settings) -> Path:
@@ -161,9 +160,7 @@ def open_postgres(settings: Settings) -> Serving:
     known = msgspec.json.decode(file.read_bytes(), type=Serving) if file.exists() else None
     serving = Serving(_port(settings, known), known.password if known else secrets.token_urlsafe(24))
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.touch(mode=0o600)
-    replace(file, msgspec.json.encode(serving))
-    file.chmod(0o600)
+    replace(file, msgspec.json.encode(serving), private=True)
     return serving
 
 
@@ -200,12 +197,11 @@ def _run(command: tuple[str, ...], said: str = "") -> None:
         raise LocalError(f"{command[0]} failed:\n{(done.stdout + done.stderr).strip()[-1000:]}")
 
 
-def _child(settings: Settings, programs: Path, serving: Serving) -> Child:
-    data = settings.root / "postgres" / "data"
-    values = SETTINGS | {"port": str(serving.port)}
-    options = [part for name, value in values.items() for part in ("-c", f"{name}={value}")]
+def serving_child(name: str, programs: Path, data: Path, logs: Path, **more: str) -> Child:
+    """The server of a data directory, not started yet, with these settings more."""
+    options = [part for setting, value in (SETTINGS | more).items() for part in ("-c", f"{setting}={value}")]
     command = [*as_somebody(), str(programs / "postgres"), "-D", str(data), *options]
-    return Child("postgres", command, settings.root / "logs" / "postgres.log", data)
+    return Child(name, command, logs / f"{name}.log", data)
 
 
 def as_somebody() -> list[str]:
@@ -221,15 +217,10 @@ def as_somebody() -> list[str]:
     return [unshare, "--user"]
 
 
-def _await_ready(server: LocalPostgres) -> None:
-    """Returns when it answers. Raises LocalError."""
-    deadline = time.monotonic() + server.start_timeout
+def await_ready(child: Child, url: str, timeout: float) -> None:
+    """Returns when the server answers. Raises LocalError."""
     with ThreadPoolExecutor(1) as thread:  # the caller's may have an event loop already
-        while not thread.submit(lambda: asyncio.run(_answers(server.url))).result():
-            server.child.check()
-            if time.monotonic() > deadline:
-                raise LocalError(late(server.child.name, server.start_timeout, server.child.log))
-            time.sleep(PAUSE)
+        child.await_answer(lambda: thread.submit(lambda: asyncio.run(_answers(url))).result(), timeout)
 
 
 async def _answers(url: str) -> bool:

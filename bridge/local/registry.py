@@ -6,7 +6,6 @@ import os
 import shutil
 import tarfile
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import msgspec
 
 from bridge.errors import LocalError
 from bridge.local import java, ports
-from bridge.local.child import Child, late
+from bridge.local.child import Child
 from bridge.local.home import Claim, replace
 from bridge.local.jars import Report, fetch, locked, silent
 from bridge.local.java import Jvm
@@ -24,7 +23,6 @@ from bridge.settings import Settings
 HEAP_MB = 256
 STOP_SECONDS = 10.0
 ASK_SECONDS = 2.0
-PAUSE = 0.05
 API = "/apis/ccompat/v7"
 COMPATIBILITY = "BACKWARD_TRANSITIVE"
 
@@ -209,13 +207,8 @@ def properties(listening: Listening, data: Path) -> dict[str, str]:
 
 def await_ready(registry: LocalRegistry) -> None:
     """Returns when the API answers. Raises LocalError."""
-    deadline = time.monotonic() + registry.start_timeout
     with httpx.Client(timeout=ASK_SECONDS, trust_env=False) as client:
-        while not _answers(client, registry.url):
-            registry.child.check()
-            if time.monotonic() > deadline:
-                raise LocalError(late(registry.child.name, registry.start_timeout, registry.child.log))
-            time.sleep(PAUSE)
+        registry.child.await_answer(lambda: _answers(client, registry.url), registry.start_timeout)
 
 
 def _answers(client: httpx.Client, url: str) -> bool:

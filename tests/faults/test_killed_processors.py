@@ -9,6 +9,7 @@ import pytest
 from tests.faults.conftest import Report
 from tests.faults.harness import Stage, epochs, owned, playing
 from tests.faults.journal import Outcome
+from tests.faults.killing import killed_at
 from tests.faults.writers import writing
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
@@ -16,16 +17,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
 
 @pytest.mark.parametrize("step", ["P2", "P5", "P6"])
 async def test_a_processor_killed_at_a_step_loses_and_doubles_nothing(step: str, stage: Stage, report: Report) -> None:
-    async with playing(stage) as (platform, checker), writing(platform.handler, checker.journal) as writers:
-        await writers.progress(5, 20)
-        victim = await stage.strike(step, signal.SIGKILL)
-        assert await victim.ended() == -signal.SIGKILL
-        checker.journal.fault(f"kill -9 at {step}")
-        await checker.remember(["project/w0", "project/any"])
-        await writers.progress(5, 20)
-        await owned(platform, 10)
-        await writers.finish()
-        report(await checker.check())
+    await killed_at(step, stage, report)
 
 
 async def test_a_processor_killed_while_its_partitions_are_revoked(stage: Stage, report: Report) -> None:

@@ -16,6 +16,7 @@ from tests.databases import fresh_url, postgres_server
 from tests.faults.conftest import Report
 from tests.faults.harness import Stage, epochs, owned, playing, soon
 from tests.faults.journal import Journal, Outcome
+from tests.faults.killing import killed_at
 from tests.faults.writers import writing
 from tests.tcp_proxy import TcpProxy
 
@@ -52,16 +53,7 @@ def behind(stage: Stage, proxy: TcpProxy) -> str:
 
 @pytest.mark.parametrize("step", ["P5", "P6"])
 async def test_a_processor_killed_at_a_step_loses_and_doubles_nothing(step: str, stage: Stage, report: Report) -> None:
-    async with playing(stage) as (platform, checker), writing(platform.handler, checker.journal) as writers:
-        await writers.progress(5, 20)
-        victim = await stage.strike(step, signal.SIGKILL)
-        assert await victim.ended() == -signal.SIGKILL
-        checker.journal.fault(f"kill -9 at {step}")
-        await checker.remember(["project/w0", "project/any"])
-        await writers.progress(5, 20)
-        await owned(platform, 10)
-        await writers.finish()
-        report(await checker.check())
+    await killed_at(step, stage, report)
 
 
 async def test_a_zombie_that_is_about_to_commit_is_fenced(stage: Stage, report: Report) -> None:
@@ -97,7 +89,7 @@ async def test_a_server_killed_during_commits_loses_nothing_that_was_acknowledge
             checker.journal.fault("kill -9 of PostgreSQL")
             before = len(checker.journal.of(Outcome.UNAVAILABLE))
             await checker.journal.until(partial(_refused, before), 20, "a refusal")
-            await asyncio.to_thread(postgres.restart)
+            await asyncio.to_thread(postgres.begin)
             checker.journal.fault("it is back")
             await owned(platform, 30)
         await writers.progress(5, 30)

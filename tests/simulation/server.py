@@ -30,7 +30,7 @@ class Server:
 
     def took(self, name: object) -> None:
         """An owner took the space over."""
-        self._remember()
+        self.remember()
         self.owner = name
 
     def check(self, name: object, mark: Mark) -> None:
@@ -46,17 +46,14 @@ class Server:
         """A commit was applied on this mark."""
         self._applied.append(mark)
 
-    def _remember(self) -> None:
+    def remember(self) -> None:
+        """What is now, before a change, may be gone back to."""
         self._past.append((self.store.state, self.owner))
-
-    def before_change(self) -> None:
-        """What is now may be gone back to."""
-        self._remember()
 
     def fail_over(self, changes: int) -> None:
         """Forgets the last changes: another server goes on, which had not heard of them."""
-        state, owner = self._past[-changes]
-        self._displaced |= {self.owner, *(one for _, one in self._past[-changes + 1 :] if changes > 1)} - {owner}
+        (state, owner), *lost = self._past[-changes:]
+        self._displaced |= {self.owner, *(one for _, one in lost)} - {owner}
         del self._past[-changes:]
         self.store.state = state  # type: ignore[assignment]
         self.owner = owner
@@ -85,7 +82,7 @@ class Connection:
         """See the contract."""
         self._store._compare(mark, self._store.state.mark)
         self._server.check(self._name, mark)
-        self._server.before_change()
+        self._server.remember()
         after = await self._store.commit(mark, position, writes)
         self._server.applied(mark)
         return after
@@ -108,7 +105,7 @@ class Connection:
         """See the contract."""
         self._store._compare(mark, self._store.state.mark)
         self._server.check(self._name, mark)
-        self._server.before_change()
+        self._server.remember()
         return await self._store.wipe(mark)
 
     async def close(self) -> None:

@@ -47,7 +47,7 @@ def test_data_survives_a_stop_a_kill_and_a_restart(home: Path) -> None:
         asyncio.run(execute(server.url, "CREATE TABLE kept AS SELECT 1 AS one"))
         server.kill()
         assert server.child.exit_code == -signal.SIGKILL
-        server.restart()
+        server.begin()
         assert asyncio.run(_count(server.url)) == 1
     with postgres_server(home) as server:
         assert asyncio.run(_count(server.url)) == 1

@@ -166,7 +166,7 @@ async def test_a_server_that_is_killed_has_whole_commits_and_goes_on(tmp_path: P
                 await store.wait((await mark_of(store)).position + 20, 30)
             await asyncio.to_thread(server.kill)
             acknowledged = await asyncio.gather(*writers)
-            await asyncio.to_thread(server.restart)
+            await asyncio.to_thread(server.begin)
             for store, (epoch, position) in zip(spaces, acknowledged, strict=True):
                 mark, rows = await mark_of(store), await rows_of(store)
                 assert mark.epoch == epoch
@@ -205,7 +205,7 @@ async def test_a_server_that_is_away_is_told_in_time_and_used_again(tmp_path: Pa
         ):
             with pytest.raises(Unavailable, match="PostgreSQL: "):
                 await attempt
-        await asyncio.to_thread(server.restart)
+        await asyncio.to_thread(server.begin)
         assert (await store.own()).epoch == 2
         await stores.close()
 

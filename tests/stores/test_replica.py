@@ -108,7 +108,7 @@ async def test_what_is_final_is_there_when_the_first_server_is_not(pair: Pair, s
             with pytest.raises(Unavailable):
                 await pair.history.state(STREAM, at)
     finally:
-        server.restart()
+        server.begin()
 
 
 async def test_what_the_replica_does_not_know_yet_comes_from_the_first_server(pair: Pair) -> None:

@@ -109,8 +109,8 @@ class Link:
             max_inactive_connection_lifetime=IDLE,
             connection_class=_Plain,
             timeout=limits.connect,
-            command_timeout=limits.statement
-            + 1.0,  # the server's own limit comes first, and leaves the connection open
+            # the server's own limit comes first, and leaves the connection open
+            command_timeout=limits.statement + 1.0,
             server_settings=server_settings(limits),
         )
         try:

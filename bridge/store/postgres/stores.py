@@ -15,10 +15,11 @@ from bridge.errors import Fenced, LighthouseError
 from bridge.settings import Settings
 from bridge.store.contract import UNOWNED, Mark, Writes
 from bridge.store.poller import Reached, Waiters, not_reached
+from bridge.store.postgres.answers import NOWHERE, mark_of, unpack
 from bridge.store.postgres.link import Connection, Limits, Link
 from bridge.store.postgres.statements import BEAT, COMMIT, MARK, MARK_AND_ROWS, OWN, WIPE
-from bridge.store.postgres.view import NOWHERE, PostgresView
-from bridge.store.postgres.watch import Watch, mark_of, unpack
+from bridge.store.postgres.view import PostgresView
+from bridge.store.postgres.watch import Watch
 from bridge.store.ranges import sorted_rows
 
 WIPE_SECONDS = 3600.0

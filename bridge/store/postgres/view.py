@@ -6,13 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Self
 
-from bridge.store.contract import UNOWNED, Mark, Row
+from bridge.store.contract import UNOWNED, Row
+from bridge.store.postgres.answers import NOWHERE, mark_of
 from bridge.store.postgres.link import FAILURES, Connection, Link, explained, terminate
 from bridge.store.postgres.statements import BEGIN, GET, GET_MANY, MARK, SCANS
 from bridge.store.ranges import bounds
-
-NOWHERE = 0
-"""The id of a space that was never owned: it has no rows."""
 
 
 class PostgresView:
@@ -35,7 +33,7 @@ class PostgresView:
             await self._leave()
             raise
         self._id: int = NOWHERE if found is None else found["id"]
-        self.mark = UNOWNED if found is None else Mark(found["epoch"], found["number"], found["position"])
+        self.mark = UNOWNED if found is None else mark_of(found)
         self.beat_age: float = math.inf if found is None else max(0.0, found["age"])
         return self
 

@@ -6,14 +6,12 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-import asyncpg
-
 from bridge.errors import LighthouseError
 from bridge.store.contract import UNOWNED, Mark
 from bridge.store.poller import Waiter, Waiters
+from bridge.store.postgres.answers import NOWHERE, mark_of, unpack
 from bridge.store.postgres.link import Connection, Link
 from bridge.store.postgres.statements import MARK_AND_ROWS, MARKS
-from bridge.store.postgres.view import NOWHERE
 
 PERIOD = 0.005
 """Seconds between two looks while somebody waits."""
@@ -101,13 +99,3 @@ async def _serve(connection: Connection, waiters: Waiters, due: Sequence[Waiter]
         raise
     for waiter in due:
         waiter.give(mark, lambda keys: [rows.get(key) for key in keys])
-
-
-def unpack(found: Sequence[asyncpg.Record]) -> tuple[Mark, Mapping[bytes, bytes]]:
-    """The mark, and the rows that were there in the same view."""
-    return mark_of(found[0]), {row["key"]: row["value"] for row in found if row["value"] is not None}
-
-
-def mark_of(row: asyncpg.Record) -> Mark:
-    """The mark of a row that has one."""
-    return Mark(row["epoch"], row["number"], row["position"])
