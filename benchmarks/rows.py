@@ -9,6 +9,7 @@ from benchmarks.append import append_alone, append_fresh, append_guarded
 from benchmarks.as_of import state_as_of
 from benchmarks.failover import failover
 from benchmarks.figure import Measured, Target
+from benchmarks.join import join
 from benchmarks.memory import memory
 from benchmarks.over_http import http_append, http_append_batch
 from benchmarks.page import page
@@ -165,6 +166,13 @@ ROWS = {
         (below(4),),
         "kill -9 of one of two bare consumers of a group with the same settings",
         failover,
+    ),
+    "join": Row(
+        "a second processor joins, at 3,000 guarded appends/s on 16 partitions: p99 of appends due meanwhile",
+        "s",
+        (below(1.5), below(1, "failed"), below(1, "terminate_pause_s"), below(4, "kill_pause_s")),
+        "the same appends while nobody joins or leaves, p99",
+        join,
     ),
     "up_warm": Row(
         "`scripts/up`, second start, to ready",

@@ -71,6 +71,12 @@ class Settings(BaseSettings):
 
     group: str = Field("lighthouse-streams", description="Consumer group of the processors.")
     session: Seconds = Field(3.0, description="Group session time-out in seconds, as set on the broker.")
+    assignor: str = Field(
+        "range",
+        pattern="range|uniform",
+        description="How the group shares partitions out: range gives each processor a part of every category, uniform "
+        "moves fewer of them when one joins or leaves.",
+    )
     batch_records: int = Field(
         500, ge=1, le=10000, description="Records that a processor takes in one batch; its memory grows with it."
     )

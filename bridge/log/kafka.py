@@ -38,10 +38,14 @@ def producer(settings: Settings) -> Config:
 
 
 def consumer(settings: Settings, group: str) -> Config:
-    """KIP-848 group; the store's position, not the group's offset, says where to go on (I5)."""
+    """KIP-848 group; the store's position, not the group's offset, says where to go on (I5).
+
+    With `uniform`, the broker's default, members have as many partitions each, but perhaps all of a busy category.
+    """
     return common(settings, group) | {
         "group.id": group,
         "group.protocol": "consumer",
+        "group.remote.assignor": settings.assignor,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         "auto.offset.reset": "error",
