@@ -143,6 +143,7 @@ class PartitionStatusAnswer(msgspec.Struct):
     """How a partition stands. `position` is the next offset that is applied, `end` the next one of the log.
 
     `last_minute` counts records of the last minute; `lag_seconds` is since the last one applied, where others wait.
+    `owner` is the process, as `host:pid`, that owns it or owned it last; null where it has let go.
     """
 
     category: str
@@ -153,6 +154,7 @@ class PartitionStatusAnswer(msgspec.Struct):
     lag_records: int
     lag_seconds: float
     owner_epoch: int
+    owner: str | None
     owned: bool
     stopped: str | None
     parked_streams: int
@@ -333,7 +335,10 @@ def of_partitions(found: Sequence[PartitionStatus], session: float) -> Partition
 
 def _of_partition(one: PartitionStatus, session: float) -> PartitionStatusAnswer:
     where = one.category, one.partition, one.position, one.end, one.recent, one.lag, round(one.behind, 3)
-    return PartitionStatusAnswer(*where, one.epoch, one.owned(session), one.stopped, one.parked, rfc3339(one.effective))
+    owner = one.tenure.owner if one.tenure is not None and not one.tenure.left else None
+    return PartitionStatusAnswer(
+        *where, one.epoch, owner, one.owned(session), one.stopped, one.parked, rfc3339(one.effective)
+    )
 
 
 def of_projections(found: Sequence[ProjectionStatus]) -> ProjectionsAnswer:

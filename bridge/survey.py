@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -11,9 +12,11 @@ from bridge.log.readers import Reader
 from bridge.spaces import Space, Spaces
 from bridge.store import keys
 from bridge.store.contract import View
-from bridge.store.rows import Clock
+from bridge.store.rows import Clock, Tenure, unpack_order
 
 MINUTE = 60.0
+LAST_EVENTS = 1000
+"""Events of a partition among which its busiest stream is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class PartitionStatus:
     stopped: str | None
     parked: int
     recent: int = 0
+    tenure: Tenure | None = None
 
     @property
     def behind(self) -> float:
@@ -105,16 +109,32 @@ def ordered(found: Sequence[PartitionStatus], order: Order) -> list[PartitionSta
     return sorted(found, key=keys_of[order])
 
 
+def _a_minute_ago() -> int:
+    return max(0, int((time.time() - MINUTE) * 1e6))
+
+
 async def _recent(view: View) -> int:
     """Records of the last minute, from the row that each second's first record leaves."""
-    found = await view.scan(keys.TIMES, start=keys.time(max(0, int((time.time() - MINUTE) * 1e6))), limit=1)
+    found = await view.scan(keys.TIMES, start=keys.time(_a_minute_ago()), limit=1)
     return max(0, view.mark.position - int.from_bytes(found[0][1], "big")) if found else 0
+
+
+async def busiest_stream(space: Space) -> tuple[str, int] | None:
+    """The stream with most of the last events of the last minute, and how many; None where there were none."""
+    async with space.store.view() as view:
+        first = await view.scan(keys.TIMES, start=keys.time(_a_minute_ago()), limit=1)
+        if not first:
+            return None
+        start = keys.order(int.from_bytes(first[0][1], "big"), 0)
+        rows = await view.scan(keys.ORDER, start=start, reverse=True, limit=LAST_EVENTS)
+    found = Counter(unpack_order(row)[0] for _, row in rows).most_common(1)
+    return found[0] if found else None
 
 
 async def _one(space: Space, end: int) -> PartitionStatus:
     async with space.store.view() as view:
-        stopped = await view.get(keys.STOPPED)
-        clock = Clock.unpack(await view.get(keys.CLOCK))
+        stopped, raw, tenure = await view.get_many((keys.STOPPED, keys.CLOCK, keys.TENURE))
+        clock = Clock.unpack(raw)
         parked = await view.scan(keys.PARKED, limit=1000)
         return PartitionStatus(
             space.place.category,
@@ -127,4 +147,5 @@ async def _one(space: Space, end: int) -> PartitionStatus:
             stopped.decode() if stopped is not None else None,
             len(parked),
             await _recent(view),
+            Tenure.unpack(tenure) if tenure is not None else None,
         )

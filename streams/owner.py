@@ -22,10 +22,11 @@ from bridge.log.registry import RegistryAway
 from bridge.log.schemas import Schemas
 from bridge.store import keys
 from bridge.store.contract import Mark, Store, View, Writes
-from bridge.store.rows import Clock, Head, Identity, Last, ParkedRow
+from bridge.store.rows import Clock, Head, Identity, Last, ParkedRow, Tenure
 from bridge.typed import Typed
 from streams.apply import After, Before, Decode, apply, mark_of, named
 from streams.builds import NOTHING, Builds, Projecting
+from streams.tenure import Watch, Worker
 from streams.unpark import unpark
 
 log = structlog.get_logger()
@@ -56,7 +57,8 @@ class LogEnds:
 class Owner:
     """One partition under one owner epoch. Its methods are called one after the other, never at once."""
 
-    def __init__(self, place: Place, store: Store, code: Code) -> None:
+    def __init__(self, place: Place, store: Store, code: Code, worker: Worker | None = None) -> None:
+        """`worker` is the process that it belongs to."""
         self.place = place
         self.clock = Clock()
         self.parked: set[str] = set()
@@ -66,6 +68,7 @@ class Owner:
         self._expect: Last | None = None
         self._last: Last | None = None
         self._builds = Builds(code.projecting, place.space)
+        self._watch = Watch(worker or Worker())
         self._seen_event = time.monotonic()
         self._high = 0
 
@@ -98,9 +101,10 @@ class Owner:
             known = await view.get(keys.IDENTITY)
             last = await view.get(keys.LAST)
             stopped = await view.get(keys.STOPPED)
+            before = await view.get(keys.TENURE)
             self.clock = Clock.unpack(await view.get(keys.CLOCK))
             self.parked = await _parked_streams(view)
-            writes = Writes()
+            writes = Writes({keys.TENURE: self._watch.tell()})
             await self._builds.open(view, writes)
         if known is None or self._mark.position < 0:
             await self._begin(ends, writes)
@@ -109,8 +113,8 @@ class Owner:
         await self._recognise(Identity.unpack(known), ends)
         if stopped is not None:
             writes.delete(keys.STOPPED)
-        if writes:
-            self._mark = await self._store.commit(self._mark, self._mark.position, writes)
+        self._mark = await self._store.commit(self._mark, self._mark.position, writes)
+        _tell_taken(self.place, before)
 
     async def _clear(self) -> None:
         """A space without a history has no rows either; those that a copy left half done are removed."""
@@ -148,15 +152,22 @@ class Owner:
         fresh = await self._unseen(records)
         if not fresh:
             return None
+        self._watch.start()
         parsed = [(record, parse(record, self.place)) for record in fresh]
         unknown = await self._code.schemas.fetch(p.schema for _, p in parsed if isinstance(p, AppendRecord))
         partition = self.place.partition if self._builds.wants_events else -1
         async with self._store.view() as view:
             before = await self._before(view, parsed)
+            self._watch.lap("p3")
             after = apply(parsed, before, self._decoder(unknown), self._code.typed, partition)
             if after.events:
                 await self._builds.feed(view, after.events, after.writes)
+        self._watch.lap("p4")
+        if self._watch.due:
+            after.writes.put(keys.TENURE, self._watch.tell())
         await self._commit(after)
+        self._watch.lap("p5")
+        self._watch.count(len(fresh))
         return after
 
     async def _unseen(self, records: Sequence[Record]) -> list[Record]:
@@ -246,8 +257,18 @@ class Owner:
         return bool(waiting) and time.monotonic() - self._seen_event >= 1.0
 
     async def beat(self) -> None:
-        """Says that this owner lives. Raises Fenced."""
+        """Says that this owner lives, and what its time went to. Raises Fenced."""
+        if self._watch.due:
+            await self._tell()
         await self._store.beat(self._mark)
+
+    async def leave(self) -> None:
+        """Says that this owner has let go: it will commit no more. Raises Fenced, Unavailable."""
+        await self._tell(left=True)
+
+    async def _tell(self, left: bool = False) -> None:
+        writes = Writes({keys.TENURE: self._watch.tell(left)})
+        self._mark = await self._store.commit(self._mark, self._mark.position, writes)
 
     @property
     def building(self) -> bool:
@@ -289,6 +310,13 @@ class Owner:
                 self.parked.discard(stream)
                 log.info("stream unparked", stream=stream)
         self._builds.try_unread()
+
+
+def _tell_taken(place: Place, before: bytes | None) -> None:
+    """Tells whether the owner before had let go, or was not heard of any more."""
+    if before is not None:
+        known = Tenure.unpack(before)
+        log.info("partition taken over", partition=place.space, owner=known.owner, had_let_go=known.left)
 
 
 async def _parked_streams(view: View) -> set[str]:

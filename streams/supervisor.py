@@ -7,8 +7,11 @@ import signal
 import threading
 from collections.abc import Callable
 
-from bridge.local.services import processors, supervise
+from bridge.local.fleet import Fleet
 from bridge.settings import Settings
+
+LOOK = 0.5
+"""Seconds between two looks at what has died, and how many are wanted."""
 
 
 def run(instances: int, told: Callable[[str], object]) -> int:
@@ -19,15 +22,16 @@ def run(instances: int, told: Callable[[str], object]) -> int:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    services = processors(instances, Settings().root / "logs", f"{os.getpid()}-")
-    known: dict[str, int] = {}
-
-    def stopped(seconds: float) -> bool:
-        for service in services:
-            if known.get(service.name) != service.pid:
-                known[service.name] = service.pid
-                told(f"{service.name.partition('-')[2]} started: pid {service.pid}, log {service.log}")
-        return stop.wait(seconds)
-
-    supervise(services, stopped)
-    return 0
+    fleet, known = Fleet(Settings(), instances, f"{os.getpid()}-"), dict[str, int]()
+    try:
+        fleet.start()
+        while True:
+            for service in fleet.services:
+                if known.get(service.name) != service.pid:
+                    known[service.name] = service.pid
+                    told(f"{service.name.partition('-')[2]} started: pid {service.pid}, log {service.log}")
+            if stop.wait(LOOK):
+                return 0
+            fleet.tend()
+    finally:
+        fleet.stop()

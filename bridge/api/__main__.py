@@ -1,7 +1,11 @@
-"""`python -m bridge.api`: the API in this process, until SIGINT or SIGTERM; what was acknowledged is finished."""
+"""`python -m bridge.api`: the API in this process, until SIGINT or SIGTERM; what was acknowledged is finished.
+
+With `--shared` several of these processes listen on one address, and the kernel gives each connection to one of them.
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import socket
@@ -25,11 +29,11 @@ LONGEST_MESSAGE = 64 * 1024
 """Bytes of a message from a reader."""
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings, shared: bool = False) -> None:
     """Serves until a signal. Raises LighthouseError where the address is taken or the platform cannot be opened."""
     app = create_app(settings)
     collector.calm()
-    with _listening(settings) as listener:
+    with _listening(settings, shared) as listener:
         # uvicorn hands the signal that ended it on to whoever was there before; an orderly end is no death by signal.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: None)
@@ -68,12 +72,12 @@ def _config(settings: Settings, app: object) -> uvicorn.Config:
     )
 
 
-def _listening(settings: Settings) -> socket.socket:
+def _listening(settings: Settings, shared: bool) -> socket.socket:
     """The socket, open before the platform is: a taken port is told at once. Raises LocalError."""
     host, port = settings.api_host, settings.api_port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=shared)
         # What each connection inherits: one that takes nothing for so long is ended by the kernel, buffers and all.
         if (option := getattr(socket, "TCP_USER_TIMEOUT", None)) is not None:  # Linux
             listener.setsockopt(socket.IPPROTO_TCP, option, round(settings.reader_patience * 1000))
@@ -87,8 +91,11 @@ def _listening(settings: Settings) -> socket.socket:
 
 def main() -> int:
     """Runs the API with the environment's settings; answers the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m bridge.api", description=__doc__)
+    parser.add_argument("--shared", action="store_true", help="share the address with other API processes")
+    asked = parser.parse_args()
     try:
-        run(Settings())
+        run(Settings(), asked.shared)
     except LighthouseError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -1,4 +1,4 @@
-"""Prometheus metrics of one API process, and how far each category's history lags behind its topic."""
+"""Prometheus metrics of one API process, and of how partitions and processors stand (standing.py)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from starlette.responses import Response
 
 from bridge.api.openapi import documents
 from bridge.api.problems import kind_of
+from bridge.api.standing import Standing
 from bridge.errors import LighthouseError, Unavailable
-from bridge.survey import by_category, survey
+from bridge.survey import survey
 from bridge.wiring import Platform
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -45,9 +46,8 @@ class Metrics:
         self._appends = Counter(
             "lighthouse_appends", "Appends and commands by outcome.", ("outcome",), registry=self.registry
         )
-        self.lag = Gauge(
-            "lighthouse_history_lag_records", "Records not applied yet.", ("category",), registry=self.registry
-        )
+        self.standing = Standing()
+        self.registry.register(self.standing)
         self._reading = Gauge(
             "lighthouse_readers", "Readers of many streams, by call.", ("call",), registry=self.registry
         )
@@ -89,10 +89,9 @@ async def metrics(request: Request) -> Response:
         async with asyncio.timeout(PATIENCE):
             await _measure(request.app.state.front.platform, found)
     except (TimeoutError, Unavailable):
-        found.lag.clear()
+        found.standing.clear()
     return Response(generate_latest(found.registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 async def _measure(platform: Platform, found: Metrics) -> None:
-    for one in by_category(await survey(platform.spaces, platform.reader), platform.base.settings.session):
-        found.lag.labels(one.category).set(one.lag)
+    found.standing.show(await survey(platform.spaces, platform.reader), platform.base.settings.session)

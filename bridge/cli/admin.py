@@ -1,21 +1,16 @@
-"""`topics`, `schemas` and `streams`: what must be in place, and who is at work."""
+"""`topics` and `schemas`: what must be in place."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated
 
 import typer
 
-from bridge import present
 from bridge.application import registered
-from bridge.cli.console import JsonFlag, err, out, with_base, with_platform, write_json, write_table
+from bridge.cli.console import JsonFlag, err, out, with_base, write_json, write_table
 from bridge.log.compose import event_types
-from bridge.settings import Settings
-from bridge.survey import Order, PartitionStatus, ordered, survey
-from bridge.wiring import Base, Platform, create_topics, push_schemas, schema_problems
-from streams import supervisor
+from bridge.wiring import Base, create_topics, push_schemas, schema_problems
 
 topics = typer.Typer(help="The log's topics.", no_args_is_help=True)
 schemas = typer.Typer(help="The schemas of the categories.", no_args_is_help=True)
@@ -128,32 +123,3 @@ async def _subject_rows(base: Base) -> list[SubjectRow]:
         types = [one["name"] for one in event_types(base.schemas.local(category))]
         found.append(SubjectRow(subject, await base.registry.versions(subject), types))
     return found
-
-
-def streams(
-    instances: Annotated[int, typer.Option(min=0, max=64, help="Processors to run, each a process.")] = 0,
-    order: Annotated[Order, typer.Option(help="By number, busiest first, or most behind first.")] = Order.NUMBER,
-    json: JsonFlag = False,
-) -> None:
-    """Run processors with --instances N, until Ctrl-C; without it, show who applies what and how far."""
-    if instances:
-        raise typer.Exit(supervisor.run(instances, partial(err.print, soft_wrap=True, markup=False, highlight=False)))
-    session = Settings().session
-    found = ordered(with_platform(partitions), order)
-    if json:
-        write_json(present.of_partitions(found, session).partitions)
-        return
-    columns = ("partition", "position", "end", "last minute", "lag", "behind", "owner epoch", "owner", "parked")
-    write_table(columns, (_row(one, session) for one in found))
-
-
-async def partitions(platform: Platform) -> list[PartitionStatus]:
-    """How every partition stands."""
-    return await survey(platform.spaces, platform.reader)
-
-
-def _row(one: PartitionStatus, session: float) -> tuple[object, ...]:
-    owner = f"beat {one.beat_age:.1f} s ago" if one.owned(session) else one.stopped or "none"
-    behind = f"{one.behind:.1f} s" if one.behind else ""
-    name = f"{one.category}-{one.partition}"
-    return name, one.position, one.end, one.recent, one.lag, behind, one.epoch, owner, one.parked

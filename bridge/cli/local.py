@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import psutil
 import typer
 
-from bridge.cli.admin import partitions
 from bridge.cli.console import JsonFlag, err, out, with_platform, write_json, write_table
+from bridge.cli.streams import partitions
 from bridge.errors import LighthouseError
 from bridge.local import Running, running
 from bridge.local import wipe as wipe_home

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from bridge.application import registered
-from bridge.cli import admin, doctor, local, produce, projections, reactors, read, replay, settings, store, up
+from bridge.cli import admin, doctor, local, produce, projections, reactors, read, replay, settings, store, streams, up
 from bridge.cli.console import err
 from bridge.errors import LighthouseError
 
@@ -26,7 +26,6 @@ VERBS = (
     read.state,
     read.diff,
     replay.replay,
-    admin.streams,
     settings.settings,
 )
 
@@ -44,6 +43,7 @@ def build() -> typer.Typer:
         app.command()(verb)
     app.add_typer(admin.topics, name="topics")
     app.add_typer(admin.schemas, name="schemas")
+    app.add_typer(streams.app, name="streams")
     app.add_typer(store.app, name="store")
     app.add_typer(projections.app, name="projections")
     app.add_typer(reactors.app, name="reactors")

@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -24,8 +24,9 @@ from bridge.cli.interrupts import Interrupts, Stopped
 from bridge.errors import LighthouseError, LocalError
 from bridge.local import start_kafka, start_registry
 from bridge.local.addresses import ChosenStores, choose_stores, located, stores_of
+from bridge.local.fleet import MOST, Fleet
 from bridge.local.postgres import LOCAL_POSTGRES, start_postgres
-from bridge.local.services import Service, processors, stop_all
+from bridge.local.services import Service, stop_all
 from bridge.settings import Settings
 from bridge.store.factory import migrate_stores
 from bridge.survey import CategoryStatus, PartitionStatus, by_category, survey
@@ -57,6 +58,7 @@ class Plan:
 
     settings: Settings
     instances: int
+    apis: int
     then: tuple[str, ...]
     interrupts: Interrupts = field(default_factory=Interrupts)
 
@@ -67,7 +69,8 @@ class Plan:
 
 
 def up(
-    instances: Annotated[int, typer.Option(min=0, max=64, help="Processors to run, each a process.")] = 2,
+    instances: Annotated[int, typer.Option(min=0, max=MOST, help="Processors to run, each a process.")] = 2,
+    apis: Annotated[int, typer.Option(min=1, max=16, help="API processes behind the one address.")] = 1,
     brokers: Annotated[int | None, typer.Option(min=1, max=3, help="Brokers of a new local Kafka.")] = None,
     history: Annotated[
         str | None, typer.Option(help="History store from now on: lmdb, postgres (a local one), or a URL.")
@@ -78,7 +81,7 @@ def up(
     """Start everything and stay in the foreground; Ctrl-C ends it cleanly, the data stays."""
     asked = {"brokers": brokers, "history_store": history}
     settings = Settings().model_copy(update={name: value for name, value in asked.items() if value is not None})
-    plan = Plan(settings, instances, tuple(then or ()))
+    plan = Plan(settings, instances, apis, tuple(then or ()))
     with ExitStack() as stack:
         stack.enter_context(plan.interrupts.told())
         try:
@@ -94,17 +97,19 @@ def _run(plan: Plan, stack: ExitStack, once: bool) -> None:
     settings = _servers(plan.settings, stack)
     with err.status("topics and schemas"):
         plan.interrupts.run(_prepare(settings))
-    services = [*processors(plan.instances, settings.root / "logs"), _api(settings)]
-    stack.callback(stop_all, services)
-    for service in services:
-        service.start()
+    fleet, apis = Fleet(settings, plan.instances), _apis(settings, plan.apis)
+    stack.callback(stop_all, apis)
+    stack.callback(fleet.stop)
+    fleet.start()
+    for api in apis:
+        api.start()
     with err.status("processors and API"):
-        _await_ready(plan, services)
+        _await_ready(plan, [*fleet.services, *apis])
     err.print(f"[green]ready[/green] after {time.monotonic() - began:.1f} s")
     for command in plan.then:
         subprocess.run(shlex.split(command), check=False)
     if not once:
-        _stay(plan, services)
+        _stay(plan, fleet, apis)
 
 
 def _servers(settings: Settings, stack: ExitStack) -> Settings:
@@ -142,8 +147,12 @@ async def _prepare(settings: Settings) -> None:
         await push_schemas(base)
 
 
-def _api(settings: Settings) -> Service:
-    return Service("api", ("bridge.api",), settings.root / "logs")
+def _apis(settings: Settings, count: int) -> list[Service]:
+    """API processes behind one address: the kernel gives each connection to one of them."""
+    names = ["api"] if count == 1 else [f"api-{number}" for number in range(1, count + 1)]
+    return [
+        Service(name, ("bridge.api", *(["--shared"] if count > 1 else [])), settings.root / "logs") for name in names
+    ]
 
 
 def _await_ready(plan: Plan, services: list[Service]) -> None:
@@ -165,15 +174,15 @@ def _ready(http: httpx.Client) -> bool:
         return False
 
 
-def _stay(plan: Plan, services: list[Service]) -> None:
+def _stay(plan: Plan, fleet: Fleet, apis: Sequence[Service]) -> None:
     """The live status, once a second, and a new process for each that dies."""
     stream = f"project/{Path.cwd().name}"
     out.print(f"\n[bold]{plan.url}[/bold]  (its API: {plan.url}/docs)")
     out.print(TRY_NEXT.format(lighthouse=sys.argv[0], stream=stream, url=plan.url))
-    plan.interrupts.run(_watch(plan.settings, services))
+    plan.interrupts.run(_watch(plan.settings, fleet, apis))
 
 
-async def _watch(settings: Settings, services: list[Service]) -> None:
+async def _watch(settings: Settings, fleet: Fleet, apis: Sequence[Service]) -> None:
     async with open_platform(settings) as platform:
         with Live(console=err, refresh_per_second=2, transient=True) as live:
             applied = 0
@@ -181,10 +190,11 @@ async def _watch(settings: Settings, services: list[Service]) -> None:
                 found = await _survey(platform)
                 total = sum(max(one.position, 0) for one in found)
                 categories = by_category(found, settings.session)
-                live.update(_picture(categories, services, total - applied if applied else 0))
+                live.update(_picture(categories, [*fleet.services, *apis], total - applied if applied else 0))
                 applied = total
-                for service in services:
-                    service.revive()
+                fleet.tend()
+                for api in apis:
+                    api.revive()
                 await asyncio.sleep(1.0)
 
 

@@ -1,10 +1,10 @@
-"""The platform's own processes as children of one: processors, reactors, API. Kept alive, and ended together."""
+"""One of the platform's own processes as a child: a processor, the reactors, an API. Kept alive, and ended in order."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
@@ -29,6 +29,7 @@ class Service:
         self.log = logs / f"{name}.log"
         self._child = Child(name, [sys.executable, "-m", *arguments], self.log, Path.cwd())
         self._started = 0.0
+        self._asked = 0.0
 
     def start(self) -> None:
         """Starts the process. Raises LocalError."""
@@ -51,7 +52,14 @@ class Service:
 
     def terminate(self) -> None:
         """Asks the process to end."""
+        self._asked = time.monotonic()
         self._child.terminate()
+
+    def gone(self) -> bool:
+        """Whether a process that was asked to end has done so; one that takes too long is killed."""
+        if self.alive and time.monotonic() - self._asked > PATIENCE:
+            self._child.kill()
+        return not self.alive
 
     def stop(self, timeout: float) -> None:
         """Waits for its end; kills it after `timeout` seconds."""
@@ -66,13 +74,6 @@ class Service:
         self.start()
 
 
-def processors(instances: int, logs: Path, prefix: str = "") -> list[Service]:
-    """N processors and the reactors, not started yet; the prefix tells their names and logs from others' here."""
-    names = [f"{prefix}processor-{number}" for number in range(1, instances + 1)]
-    numbered = [Service(name, ("streams", "--role", "processor"), logs) for name in names]
-    return [*numbered, Service(f"{prefix}reactors", ("streams", "--role", "reactors"), logs)]
-
-
 def stop_all(services: Sequence[Service]) -> None:
     """Asks all to end, and kills what is left after the patience."""
     for service in services:
@@ -80,15 +81,3 @@ def stop_all(services: Sequence[Service]) -> None:
     until = time.monotonic() + PATIENCE
     for service in services:
         service.stop(until - time.monotonic())
-
-
-def supervise(services: Sequence[Service], stopped: Callable[[float], bool]) -> None:
-    """Starts the services and keeps them alive until `stopped` (which waits so many seconds) says so; ends them."""
-    try:
-        for service in services:
-            service.start()
-        while not stopped(0.5):
-            for service in services:
-                service.revive()
-    finally:
-        stop_all(services)

@@ -13,7 +13,7 @@
 | `p <projection> <build> r <key>` | a projection's row; its key is the rest |
 | `p <projection> <build> v <key> 0 <effective time>` | what that row was from this time on, of versioned ones |
 | `q <projection> <build>` | how far a build of a projection is (rows.Progress) |
-| `m …` | the partition's clock, log identity, last record, rebuild target, reason to stop |
+| `m …` | the partition's clock, log identity, last record, rebuild target, reason to stop, owner |
 
 A stream id has at most 255 bytes, so a snapshot's key has at most 1 + 8 + 1 + 255 + 8 = 273 of LMDB's 511; a row's key
 has at most 384, so that of an old row has at most 1 + 64 + 8 + 1 + 384 + 1 + 8 = 467.
@@ -35,6 +35,9 @@ REBUILD = b"m:rebuild"
 STOPPED = b"m:stopped"
 COPY = b"m:copy"
 """How far the copy of a history is that this space is being made of."""
+TENURE = b"m:owner"
+PASSING = (REBUILD, TENURE)
+"""Rows that tell of a space and its owner. All others follow from the log alone (I4)."""
 PARKED = b"k"
 """The prefix of all parked streams."""
 HEADS = b"h"

@@ -179,6 +179,41 @@ class Identity(msgspec.Struct, frozen=True):
         return msgspec.msgpack.decode(raw, type=cls)
 
 
+class Spent(msgspec.Struct, frozen=True):
+    """Seconds by step of the protocol since an owner took over; P2, waiting for records, is its whole process's.
+
+    P3 includes reading what the store has, P4 the projections.
+    """
+
+    p2: float = 0.0
+    p3: float = 0.0
+    p4: float = 0.0
+    p5: float = 0.0
+
+
+class Tenure(msgspec.Struct, frozen=True):
+    """Who owns a space, as `host:pid`, since when, and what came of it until `until`; microseconds of its own clock.
+
+    `left` says that it has let go and will commit no more.
+    """
+
+    owner: str
+    since: int
+    until: int
+    left: bool = False
+    records: int = 0
+    spent: Spent = Spent()
+
+    def pack(self) -> bytes:
+        """The row's value."""
+        return msgspec.msgpack.encode(self)
+
+    @classmethod
+    def unpack(cls, raw: bytes) -> Tenure:
+        """The tenure in a row."""
+        return msgspec.msgpack.decode(raw, type=cls)
+
+
 class ParkedRow(msgspec.Struct, frozen=True):
     """Why a stream is parked: the version it stopped at, the error as a sentence, and its traceback."""
 

@@ -187,11 +187,14 @@ def test_status_doctor_topics_schemas_streams_settings(cli: Cli) -> None:
     pushed = result(cli.run("schemas", "push", "--json"))
     assert result(cli.run("schemas", "push", "--json")) == pushed
     assert all(one["versions"] == [1] for one in result(cli.run("schemas", "list", "--json")))
-    assert all(one["lag_records"] >= 0 for one in result(cli.run("streams", "--order", "hottest", "--json")))
+    standing = result(cli.run("streams", "status", "--over", "0.2", "--order", "hottest", "--json"))
+    assert all(one["owned"] and one["lag_records"] >= 0 for one in standing["partitions"])
+    owned = {name for one in standing["processes"] for name in one["partitions"]}
+    assert owned == {f"{one['category']}-{one['partition']}" for one in standing["partitions"]}
     named = {one["name"]: one["value"] for one in result(cli.run("settings", "--json"))}
     assert named["LIGHTHOUSE_PARTITIONS"] == "4"
-    for verb in ("status", "doctor", "streams", "settings"):
-        assert cli.run(verb).stdout
+    for verb in (("status",), ("doctor",), ("streams", "status"), ("settings",)):
+        assert cli.run(*verb).stdout
 
 
 async def test_the_registry_refuses_an_incompatible_schema(cli: Cli) -> None:
@@ -255,7 +258,7 @@ def test_projections_are_listed_read_and_rebuilt(cli: Cli) -> None:
 
 
 def test_processors_are_started_kept_alive_and_named(cli: Cli, up: Up) -> None:
-    command = [str(LIGHTHOUSE), "streams", "--instances", "1"]
+    command = [str(LIGHTHOUSE), "streams", "run", "--instances", "1"]
     with subprocess.Popen(command, env=cli.environment, stderr=subprocess.PIPE, text=True) as streams:
         assert streams.stderr is not None
         begun = [streams.stderr.readline() for _ in range(2)]
@@ -264,5 +267,17 @@ def test_processors_are_started_kept_alive_and_named(cli: Cli, up: Up) -> None:
         os.kill(pids[0], signal.SIGKILL)
         again = next(line for line in streams.stderr if line.startswith("processor-1 started"))
         assert str(pids[0]) not in again.partition(", log")[0]
+        scaled = result(cli.run("streams", "scale", "3", "--json"))  # beside the one of `up`
+        assert (scaled["before"], scaled["instances"]) == (2, 3)
+        assert len(processes(cli)) == 3
+        assert result(cli.run("streams", "scale", "1", "--json"))["before"] == 3
+        assert len(processes(cli)) == 1
         streams.send_signal(signal.SIGINT)
         assert streams.wait(30) == 0
+
+
+def processes(cli: Cli) -> list[str]:
+    """The processors that own partitions, by name."""
+    standing = result(cli.run("streams", "status", "--over", "0.2", "--json"))
+    assert standing["total"]["owned"] == standing["total"]["partitions"]
+    return [one["name"] for one in standing["processes"]]

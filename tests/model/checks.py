@@ -71,4 +71,4 @@ def rebuilt(world: World) -> dict[bytes, bytes]:
     owner = Owner(PLACE, stores.open(PLACE.space), Code(schemas, world.typed, StateCache(100, 100_000)))
     now(owner.open(world.log.ends(*PARTITION)))
     now(owner.take(world.log.read(*PARTITION, 0, world.position)))
-    return rows_of(stores, PLACE.space, (keys.REBUILD,))
+    return rows_of(stores, PLACE.space, keys.PASSING)

@@ -234,7 +234,7 @@ class Play:
             for stream, facts in told.streams.items():
                 self._stream_holds(stream, facts, told, keys.parked(stream) in rows)
         if not any(key[:1] == b"k" for key in rows) and self.world.position > 0:
-            assert rebuilt(self.world) == rows_of(self.world.stores, PLACE.space, (keys.REBUILD,)), "I4"
+            assert rebuilt(self.world) == rows_of(self.world.stores, PLACE.space, keys.PASSING), "I4"
 
     def _stream_holds(self, stream: str, facts: list[Fact], told: Truth, parked: bool) -> None:
         history = self.world.history

@@ -124,6 +124,7 @@ def test_keys_of_different_kinds_never_meet(stream: str, number: int, append: by
         keys.IDENTITY,
         keys.LAST,
         keys.REBUILD,
+        keys.TENURE,
         keys.STOPPED,
     ]
     assert len(set(made)) == len(made)
