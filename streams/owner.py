@@ -56,7 +56,8 @@ class LogEnds:
 class Owner:
     """One partition under one owner epoch. Its methods are called one after the other, never at once."""
 
-    def __init__(self, place: Place, store: Store, code: Code) -> None:
+    def __init__(self, place: Place, store: Store, code: Code, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """`monotonic` counts seconds."""
         self.place = place
         self.clock = Clock()
         self.parked: set[str] = set()
@@ -66,7 +67,8 @@ class Owner:
         self._expect: Last | None = None
         self._last: Last | None = None
         self._builds = Builds(code.projecting, place.space)
-        self._seen_event = time.monotonic()
+        self._monotonic = monotonic
+        self._seen_event = monotonic()
         self._high = 0
 
     @property
@@ -236,14 +238,14 @@ class Owner:
             log.warning("stream parked", stream=stream, version=why.version, error=why.error)
         self.parked |= after.parked.keys()
         if after.clock.last_event != self.clock.last_event:
-            self._seen_event = time.monotonic()
+            self._seen_event = self._monotonic()
         self.clock = after.clock
 
     @property
     def wants_tick(self) -> bool:
         """P7: effective time stands on the last event, and that is a second old."""
         waiting = self.clock.last_event and self.clock.effective <= self.clock.last_event
-        return bool(waiting) and time.monotonic() - self._seen_event >= 1.0
+        return bool(waiting) and self._monotonic() - self._seen_event >= 1.0
 
     async def beat(self) -> None:
         """Says that this owner lives. Raises Fenced."""

@@ -207,6 +207,13 @@ def test_folds_import_nothing_impure(module: str) -> None:
     assert not [imported for imported in imports(module) if impure(imported)]
 
 
+@pytest.mark.parametrize("module", ["streams.processor", "streams.source", "streams.owner", "streams.builds"])
+def test_a_processor_knows_no_client_of_kafka(module: str) -> None:
+    """So that it runs on a simulated log and group as well."""
+    clients = {"aiokafka", "confluent_kafka", "threading", "streams.consumer"}
+    assert not clients & {imported if imported in clients else imported.split(".")[0] for imported in imports(module)}
+
+
 @pytest.mark.parametrize("file", sorted(DECIDERS.glob("*.py")), ids=lambda file: str(file.stem))
 def test_deciders_know_only_the_nouns(file: Path) -> None:
     for imported in imports(name_of(file)):
