@@ -38,7 +38,8 @@ async def process(platform: Platform, stop: asyncio.Event, step: Step = lambda _
     """The same with a platform that is open."""
     settings = platform.base.settings
     processor = Processor(_parts(platform, platform.projections.follow(), step))
-    switch = Switch(platform, lambda: (platform.facts[SYSTEM].name, 0) in processor.owners, step)
+    catalog, system = platform.base.catalog, (platform.facts[SYSTEM].name, 0)
+    switch = Switch(catalog, platform.projections, platform.handler, lambda: system in processor.owners, step)
     firing = Firing(_around(platform, step), lambda: processor.owners)
     async with switch.running(), firing.running():
         join = partial(KafkaSource, kafka.consumer(settings, settings.group), topics(platform))
