@@ -17,6 +17,7 @@ from bridge.settings import Settings
 from bridge.wiring import Platform, identities, open_platform, state_cache
 from streams import reactors
 from streams.builds import Projecting
+from streams.consumer import KafkaSource
 from streams.dead_letters import DeadLetters
 from streams.firing import Around, Firing
 from streams.owner import Code
@@ -37,10 +38,12 @@ async def process(platform: Platform, stop: asyncio.Event, step: Step = lambda _
     """The same with a platform that is open."""
     settings = platform.base.settings
     processor = Processor(_parts(platform, platform.projections.follow(), step))
-    switch = Switch(platform, lambda: (platform.facts[SYSTEM].name, 0) in processor.owners, step)
+    catalog, system = platform.base.catalog, (platform.facts[SYSTEM].name, 0)
+    switch = Switch(catalog, platform.projections, platform.handler, lambda: system in processor.owners, step)
     firing = Firing(_around(platform, step), lambda: processor.owners)
     async with switch.running(), firing.running():
-        await processor.run(kafka.consumer(settings, settings.group), topics(platform), stop)
+        join = partial(KafkaSource, kafka.consumer(settings, settings.group), topics(platform))
+        await processor.run(join, stop)
 
 
 def _around(platform: Platform, step: Step) -> Around:

@@ -5,7 +5,6 @@ Everything that can go wrong with one partition ends here, so that all others go
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -58,7 +57,7 @@ class Owner:
     """One partition under one owner epoch. Its methods are called one after the other, never at once."""
 
     def __init__(self, place: Place, store: Store, code: Code, worker: Worker | None = None) -> None:
-        """`worker` is the process that it belongs to."""
+        """`worker` is the process that it belongs to, whose clock it goes by."""
         self.place = place
         self.clock = Clock()
         self.parked: set[str] = set()
@@ -68,8 +67,10 @@ class Owner:
         self._expect: Last | None = None
         self._last: Last | None = None
         self._builds = Builds(code.projecting, place.space)
-        self._watch = Watch(worker or Worker())
-        self._seen_event = time.monotonic()
+        worker = worker or Worker()
+        self._watch = Watch(worker)
+        self._monotonic = worker.clock
+        self._seen_event = worker.clock()
         self._high = 0
 
     @property
@@ -247,14 +248,14 @@ class Owner:
             log.warning("stream parked", stream=stream, version=why.version, error=why.error)
         self.parked |= after.parked.keys()
         if after.clock.last_event != self.clock.last_event:
-            self._seen_event = time.monotonic()
+            self._seen_event = self._monotonic()
         self.clock = after.clock
 
     @property
     def wants_tick(self) -> bool:
         """P7: effective time stands on the last event, and that is a second old."""
         waiting = self.clock.last_event and self.clock.effective <= self.clock.last_event
-        return bool(waiting) and time.monotonic() - self._seen_event >= 1.0
+        return bool(waiting) and self._monotonic() - self._seen_event >= 1.0
 
     async def beat(self) -> None:
         """Says that this owner lives, and what its time went to. Raises Fenced."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
-from confluent_kafka import KafkaException
 
 from bridge.errors import Fenced, ForeignLog, LighthouseError
 from bridge.log.record import Place, Record
@@ -18,7 +17,8 @@ from bridge.settings import Settings
 from bridge.store.contract import Stores
 from bridge.store.rows import Identity
 from streams.owner import Code, LogEnds, Owner
-from streams.source import Batches, Callbacks, Partition, Source
+from streams.source import Batches, Callbacks, Ends, Join, Partition, Source
+from streams.tenure import Worker
 
 log = structlog.get_logger()
 
@@ -26,6 +26,9 @@ POLL = 0.1
 """Seconds that P2 waits for a first record: the grain of beats, ticks and the reaction to a stop."""
 
 P1_TIMEOUT = 30.0
+FAREWELL = 0.5
+"""Seconds in which a partition that is taken away must have been let go in its store."""
+
 BEAT = 1.0
 HELD = 0.5
 """Seconds between two attempts to apply a batch, or to go on with a build, that waits for the registry."""
@@ -45,7 +48,7 @@ class Parts:
     """What a processor is made of: how to place a partition, its code, its log's identity, and its side doors.
 
     `tick` writes a tick to a partition, at most one a second. `step` is called at each step of the protocol with its
-    name; the fault tests end or stop the process there.
+    name; the fault tests end or stop the process there. `clock` counts seconds.
     """
 
     settings: Settings
@@ -55,6 +58,7 @@ class Parts:
     identify: Callable[[Sequence[str]], Awaitable[dict[str, Identity]]]
     tick: Callable[[Place], None]
     step: Callable[[str], None] = lambda _: None
+    clock: Callable[[], float] = time.monotonic
 
 
 class Processor:
@@ -63,59 +67,66 @@ class Processor:
     def __init__(self, parts: Parts) -> None:
         self.owners: dict[Partition, Owner] = {}
         self._parts = parts
+        self._clock = parts.clock
+        self._worker = Worker(clock=parts.clock)
         self._held: dict[Partition, list[Record]] = {}
         self._again: dict[Partition, float] = {}
         self._beaten = 0.0
         self._retry = 0.0
-        self._unparked = time.monotonic()
+        self._unparked = self._clock()
         self._fed = 0.0
         self._building: deque[Partition] = deque()
         self._build_at = 0.0
         self._source: Source | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def run(self, config: dict[str, object], topics: Sequence[str], stop: asyncio.Event) -> None:
-        """Consumes the topics until `stop` is set. `config` is the consumer's."""
-        self._loop = asyncio.get_running_loop()
-        self._source = Source(config, topics, Callbacks(self._assigned, self._revoked))
+    async def run(self, join: Join, stop: asyncio.Event) -> None:
+        """Is a member of the group until `stop` is set."""
+        self._source = join(Callbacks(self._assigned, self._revoked))
         try:
             while not stop.is_set():
                 await self._round(self._source)
         finally:
-            await asyncio.to_thread(self._source.close)
+            await self._source.close()
 
     async def _round(self, source: Source) -> None:
         wait = 0.0 if self._has_builds() else POLL
-        batches = await asyncio.to_thread(source.poll, self._parts.settings.batch_records, wait)
-        began = time.monotonic()
+        asked = self._clock()
+        batches = await source.poll(self._parts.settings.batch_records, wait)
+        began = self._clock()
+        self._worker.waited += began - asked
         if batches:
             self._fed = began
             self._parts.step("P2")
         await self._apply(batches)
         await self._lost(source)
         await self._ended(source)
-        await self._build(time.monotonic() - began)
+        await self._build(self._clock() - began)
         await self._upkeep(source)
 
-    # P1, in the polling thread: the group waits for the answer.
+    # P1, within `poll`: the group waits for the answer.
 
-    def _assigned(self, partitions: Sequence[Partition]) -> dict[Partition, int | None]:
-        assert self._loop is not None
-        assert self._source is not None
-        source = self._source
+    async def _assigned(self, found: Mapping[Partition, Ends | None]) -> dict[Partition, int | None]:
+        starts: dict[Partition, int | None] = dict.fromkeys(found)
+        self._later(part for part, ends in found.items() if ends is None)
         try:
-            ends = {part: source.ends(part, P1_TIMEOUT / 4) for part in partitions}
-            opened = asyncio.run_coroutine_threadsafe(self._open_all(ends), self._loop)
-            return opened.result(P1_TIMEOUT)
-        except (KafkaException, LighthouseError, TimeoutError) as error:
-            log.warning("partitions not opened", partitions=list(partitions), error=str(error))
-            self._again |= dict.fromkeys(partitions, time.monotonic() + self._parts.settings.session)
-            return dict.fromkeys(partitions)
+            async with asyncio.timeout(P1_TIMEOUT):
+                starts |= await self._open_all({part: ends for part, ends in found.items() if ends is not None})
+        except (LighthouseError, TimeoutError) as error:
+            log.warning("partitions not opened", partitions=list(found), error=str(error))
+            self._later(found)
+        return starts
 
-    def _revoked(self, partitions: Sequence[Partition]) -> None:
+    def _later(self, partitions: Iterable[Partition]) -> None:
+        """P1 is done again after a session, where they are still assigned by then."""
+        self._again |= dict.fromkeys(partitions, self._clock() + self._parts.settings.session)
+
+    async def _revoked(self, partitions: Sequence[Partition]) -> None:
+        """Says of each partition that it is let go, so that the next owner, and whoever looks, knows it for sure."""
         self._parts.step("revoke")
+        owners = [self.owners[part] for part in partitions if part in self.owners]
         for part in partitions:
             self._forget(part)
+        await asyncio.gather(*map(_let_go, owners))
         log.info("partitions revoked", partitions=[f"{topic}-{number}" for topic, number in partitions])
 
     def _forget(self, part: Partition) -> None:
@@ -123,7 +134,7 @@ class Processor:
         self._held.pop(part, None)
         self._again.pop(part, None)
 
-    async def _open_all(self, ends: dict[Partition, tuple[int, int]]) -> dict[Partition, int | None]:
+    async def _open_all(self, ends: Mapping[Partition, Ends]) -> dict[Partition, int | None]:
         identities = await self._parts.identify(sorted({topic for topic, _ in ends}))
         opened = await asyncio.gather(
             *(self._open(part, LogEnds(identities[part[0]], *bounds)) for part, bounds in ends.items())
@@ -135,14 +146,14 @@ class Processor:
         """P1 for one partition; answers where to start, None where it cannot be opened. A foreign log stays so."""
         place = self._parts.place(part)
         try:
-            owner = Owner(place, self._parts.stores.open(place.space), self._parts.code(place.category))
+            owner = Owner(place, self._parts.stores.open(place.space), self._parts.code(place.category), self._worker)
             await owner.open(ends)
         except ForeignLog as error:
             log.error("partition stopped", partition=place.space, error=str(error))
             return None
         except (LighthouseError, OSError) as error:
             log.warning("partition not opened", partition=place.space, error=str(error))
-            self._again[part] = time.monotonic() + self._parts.settings.session
+            self._later([part])
             return None
         self.owners[part] = owner
         return owner.start
@@ -183,7 +194,7 @@ class Processor:
         """
         log.warning("fenced" if isinstance(error, Fenced) else "not committed", partition=part, error=str(error))
         self._close(part)
-        self._again[part] = time.monotonic() + self._parts.settings.session
+        self._later([part])
 
     def _close(self, part: Partition) -> None:
         self._forget(part)
@@ -216,7 +227,7 @@ class Processor:
 
     def _has_builds(self) -> bool:
         """Whether there are builds to go on with; finds the partitions that have some, each in its turn."""
-        if time.monotonic() < self._build_at:
+        if self._clock() < self._build_at:
             return False
         mine = [part for part, owner in self.owners.items() if owner.building and part not in self._held]
         self._building = deque([part for part in self._building if part in mine])
@@ -225,13 +236,13 @@ class Processor:
 
     async def _build(self, took: float) -> None:
         """Feeds builds, one partition after the other, for a share of the seconds that this round's batches took."""
-        now = time.monotonic()
+        now = self._clock()
         until = now + (ALONE if now - self._fed >= 1.0 else took * SHARE)
         while self._building:
             part = self._building.popleft()
             if part in self.owners:
                 await self._build_one(part, self.owners[part])
-            if time.monotonic() >= until:
+            if self._clock() >= until:
                 return
 
     async def _build_one(self, part: Partition, owner: Owner) -> None:
@@ -239,7 +250,7 @@ class Processor:
             await owner.build(SLICE, self._parts.step)
         except RegistryAway as error:
             log.warning("builds held", partition=part, error=str(error))
-            self._build_at = time.monotonic() + HELD
+            self._build_at = self._clock() + HELD
         except LighthouseError as error:
             self._dropped(part, error)
         else:
@@ -249,7 +260,7 @@ class Processor:
     # Between batches
 
     async def _upkeep(self, source: Source) -> None:
-        now = time.monotonic()
+        now = self._clock()
         if now - self._beaten >= BEAT:
             self._beaten = now
             await self._beat()
@@ -271,11 +282,10 @@ class Processor:
     async def _reopen(self, source: Source, part: Partition) -> None:
         self._again.pop(part, None)
         try:
-            bounds = await asyncio.to_thread(source.ends, part, P1_TIMEOUT / 4)
-            start = (await self._open_all({part: bounds}))[part]
-        except (KafkaException, LighthouseError) as error:
+            start = (await self._open_all({part: await source.ends(part)}))[part]
+        except LighthouseError as error:
             log.warning("partition not opened", partition=part, error=str(error))
-            self._again[part] = time.monotonic() + self._parts.settings.session
+            self._later([part])
             return
         if start is not None:
             source.resume(part, start)
@@ -304,3 +314,12 @@ class Processor:
                 log.warning("not unparked", partition=part, error=str(error))
             except LighthouseError as error:
                 self._dropped(part, error)
+
+
+async def _let_go(owner: Owner) -> None:
+    """The group waits for this, though not for long: a partition that was lost, and not asked for, is fenced."""
+    try:
+        async with asyncio.timeout(FAREWELL):
+            await owner.leave()
+    except (LighthouseError, TimeoutError) as error:
+        log.info("partition gone", partition=owner.place.space, error=str(error))

@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager, suppress
 
 import structlog
 
+from bridge.application import Catalog
 from bridge.decisions import Answer, Decided, stream_of
 from bridge.errors import LighthouseError
-from bridge.handle import Context
+from bridge.handle import Context, Handler
 from bridge.query.builds import BuildStatus, ProjectionStatus
-from bridge.wiring import Platform
+from bridge.query.reader import Projections
 
 log = structlog.get_logger()
 
@@ -38,9 +39,18 @@ def due(status: ProjectionStatus, decided: Decided) -> BuildStatus | None:
 class Switch:
     """Looks at the builds while this process owns the system partition, and decides."""
 
-    def __init__(self, platform: Platform, owns: Callable[[], bool], step: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        projections: Projections,
+        handler: Handler,
+        owns: Callable[[], bool],
+        step: Callable[[str], None] = lambda _: None,
+    ) -> None:
         """`step` is told when a build is about to be let answer."""
-        self._platform = platform
+        self._catalog = catalog
+        self._projections = projections
+        self._handler = handler
         self._owns = owns
         self._step = step
 
@@ -65,13 +75,13 @@ class Switch:
                     log.info("builds not looked at", error=str(error))
 
     async def _look(self) -> None:
-        decisions = await self._platform.projections.decisions()
-        for name in self._platform.projections.names:
+        decisions = await self._projections.decisions()
+        for name in self._projections.names:
             decided = decisions.of(name)
-            versions = self._platform.base.catalog.versions(name)
+            versions = self._catalog.versions(name)
             if decided.answering is not None and decided.answering >= decided.newest(max(versions)):
                 continue
-            build = due(await self._platform.projections.status(name), decided)
+            build = due(await self._projections.status(name), decided)
             if build is not None:
                 self._step("B3")
                 await self._decide(name, Answer(*build.build))
@@ -79,5 +89,5 @@ class Switch:
     async def _decide(self, name: str, answer: Answer) -> None:
         """Under one key, so that two owners decide it once."""
         context = Context(ACTOR, key=f"answer {answer.version}.{answer.generation}")
-        await self._platform.handler.execute(stream_of(name), answer, context)
+        await self._handler.execute(stream_of(name), answer, context)
         log.info("build answers", projection=name, version=answer.version, generation=answer.generation)

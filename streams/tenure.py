@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bridge.store.rows import Spent, Tenure
@@ -19,9 +20,10 @@ def _name() -> str:
 
 @dataclass
 class Worker:
-    """A process that owns partitions: its name, and the seconds that it has waited for records (P2)."""
+    """A process that owns partitions: its name, its clock in seconds, and how long it has waited for records (P2)."""
 
     name: str = field(default_factory=_name)
+    clock: Callable[[], float] = time.monotonic
     waited: float = 0.0
 
 
@@ -35,16 +37,16 @@ class Watch:
         self._records = 0
         self._seconds = {"p3": 0.0, "p4": 0.0, "p5": 0.0}
         self._lap = 0.0
-        self._told = 0.0
+        self._told = worker.clock()
         self._news = True
 
     def start(self) -> None:
         """A batch begins."""
-        self._lap = time.perf_counter()
+        self._lap = self.worker.clock()
 
     def lap(self, step: str) -> None:
         """The time since the last lap went to this step."""
-        now = time.perf_counter()
+        now = self.worker.clock()
         self._seconds[step] += now - self._lap
         self._lap = now
 
@@ -56,11 +58,11 @@ class Watch:
     @property
     def due(self) -> bool:
         """Whether there is something new to be written, and the last time is long enough ago."""
-        return self._news and time.perf_counter() - self._told >= EVERY
+        return self._news and self.worker.clock() - self._told >= EVERY
 
     def tell(self, left: bool = False) -> bytes:
         """The row's value as of now."""
-        self._told, self._news = time.perf_counter(), False
+        self._told, self._news = self.worker.clock(), False
         spent = Spent(self.worker.waited - self._waited, **self._seconds)
         return Tenure(self.worker.name, self._since, _now(), left, self._records, spent).pack()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -44,7 +45,8 @@ def settings(
     home: Settings, kafka: LocalKafka, registry: LocalRegistry, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Settings:
     """Settings that share nothing with another test but the servers."""
-    name = re.sub(r"[^A-Za-z0-9]+", "-", request.node.name)[-40:].strip("-")
+    told = f"{zlib.crc32(request.node.nodeid.encode()):08x}-{re.sub(r'[^A-Za-z0-9]+', '-', request.node.name)}"
+    name = told[:40].strip("-")
     changes = {
         "kafka_bootstrap": kafka.bootstrap,
         "registry_url": registry.url,

@@ -23,7 +23,7 @@ LEVELS: list[set[str]] = [
     {"bridge.log", "bridge.store"},
     {"bridge.spaces", "bridge.system", "bridge.ticks"},
     {"bridge.history", "bridge.query", "bridge.survey"},
-    {"bridge.feed"},
+    {"bridge.feed", "bridge.workload"},
     {"bridge.handle", "bridge.present", "bridge.present_reactors", "bridge.local"},
     {"bridge.steering"},
     {"bridge.wiring"},
@@ -97,6 +97,7 @@ PURE = {
 """Pure with everything that they import."""
 
 FOLDS = {
+    "bridge.workload",
     "bridge.feed.cursor",
     "bridge.feed.order",
     "bridge.feed.pace",
@@ -205,6 +206,13 @@ def test_what_is_pure_imports_only_what_is_pure(module: str) -> None:
 @pytest.mark.parametrize("module", sorted(FOLDS))
 def test_folds_import_nothing_impure(module: str) -> None:
     assert not [imported for imported in imports(module) if impure(imported)]
+
+
+@pytest.mark.parametrize("module", ["streams.processor", "streams.source", "streams.owner", "streams.builds"])
+def test_a_processor_knows_no_client_of_kafka(module: str) -> None:
+    """So that it runs on a simulated log and group as well."""
+    clients = {"aiokafka", "confluent_kafka", "threading", "streams.consumer"}
+    assert not clients & {imported if imported in clients else imported.split(".")[0] for imported in imports(module)}
 
 
 @pytest.mark.parametrize("file", sorted(DECIDERS.glob("*.py")), ids=lambda file: str(file.stem))

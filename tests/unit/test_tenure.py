@@ -10,7 +10,8 @@ from bridge.store import keys
 from bridge.store.rows import Tenure
 from streams.owner import Owner
 from streams.tenure import Watch, Worker
-from tests.model.bench import PLACE, Bench, Draft, now, numbered, records
+from tests.model.bench import Bench, Draft, numbered, records
+from tests.model.world import PLACE, now
 
 
 def tenure(bench: Bench) -> Tenure:

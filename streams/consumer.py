@@ -1,0 +1,141 @@
+"""A processor's source in Kafka: a thin edge around confluent-kafka's consumer (P1's assignment and P2).
+
+The consumer polls in a thread. The client calls from within `poll` and `close`; the callbacks run on the event loop
+meanwhile, and the thread waits for them. Until it goes on, the client answers no other thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, TypeVar
+
+import structlog
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from bridge.errors import ForeignLog, Unavailable
+from bridge.log.readers import record_of
+from bridge.log.record import Record
+from streams.source import Batches, Callbacks, Ends, Partition
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+TIMEOUT = 7.5
+"""Seconds that a broker has to tell where a partition ends."""
+
+
+class KafkaSource:
+    """See Source. It is made on the event loop that the callbacks are to run on. `config` is the consumer's."""
+
+    def __init__(self, config: dict[str, object], topics: Sequence[str], callbacks: Callbacks) -> None:
+        self._consumer = Consumer(config | {"enable.partition.eof": True})
+        self._callbacks = callbacks
+        self._loop = asyncio.get_running_loop()
+        self._last: dict[Partition, Record] = {}
+        self.lost: dict[Partition, ForeignLog] = {}
+        self.ended: dict[Partition, int] = {}
+        self._consumer.subscribe(list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
+
+    async def poll(self, most: int, timeout: float) -> Batches:
+        """See Source."""
+        return await asyncio.to_thread(self._poll, most, timeout)
+
+    def _poll(self, most: int, timeout: float) -> Batches:
+        first = self._consumer.poll(timeout)
+        if first is None:
+            return {}
+        batches: Batches = {}
+        for message in (first, *self._consumer.consume(most - 1, 0)) if most > 1 else (first,):
+            if (error := message.error()) is not None:
+                self._fault(message, error)
+            else:
+                batches.setdefault((message.topic() or "", message.partition() or 0), []).append(record_of(message))
+        return {where: self._behind_last(where, records) for where, records in batches.items()}
+
+    def _behind_last(self, where: Partition, records: list[Record]) -> list[Record]:
+        before = self._last.get(where)
+        self._last[where] = records[-1]
+        return [before, *records] if before is not None else records
+
+    def _fault(self, message: Message, error: KafkaError) -> None:
+        """A broker that is away is tried again by the client; an offset that is gone means another log (P1)."""
+        where = (message.topic() or "", message.partition() or 0)
+        if error.code() == KafkaError._PARTITION_EOF:
+            self.ended[where] = message.offset() or 0
+        elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+            self.lost[where] = ForeignLog(f"{where[0]}-{where[1]} does not hold the offset to go on from: {error}")
+        else:
+            log.warning("kafka", error=str(error))
+
+    # In the polling thread.
+
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        starts = self._await(self._callbacks.assigned(self._all_ends(partitions)))
+        self._forget(starts)
+        offsets = {where: OFFSET_END if start is None else start for where, start in starts.items()}
+        consumer.incremental_assign([TopicPartition(*where, offset) for where, offset in offsets.items()])
+        for where, start in starts.items():
+            if start is None:
+                self.pause(where)
+            else:  # the client remembers a pause from before the partition was last taken away
+                self._quietly(self._consumer.resume, [TopicPartition(*where)])
+
+    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._await(self._callbacks.revoked([(part.topic, part.partition) for part in partitions]))
+        mine = {(part.topic, part.partition) for part in consumer.assignment()}
+        consumer.incremental_unassign([part for part in partitions if (part.topic, part.partition) in mine])
+
+    def _all_ends(self, partitions: list[TopicPartition]) -> dict[Partition, Ends | None]:
+        """A broker that does not answer for one is not asked for the rest: the group waits."""
+        ends: dict[Partition, Ends | None] = dict.fromkeys((part.topic, part.partition) for part in partitions)
+        try:
+            for part in ends:
+                ends[part] = self._ends(part)
+        except Unavailable as error:
+            log.warning("partitions not opened", partitions=list(ends), error=str(error))
+        return ends
+
+    def _await(self, callback: Coroutine[Any, Any, T]) -> T:
+        """What a callback answers; it sets itself a time, and the loop runs as long as anybody polls or closes."""
+        return asyncio.run_coroutine_threadsafe(callback, self._loop).result()
+
+    def _forget(self, partitions: Iterable[Partition]) -> None:
+        """What was delivered before no longer stands right before what will be."""
+        for where in partitions:
+            self._last.pop(where, None)
+            self.ended.pop(where, None)
+
+    # Between polls.
+
+    def pause(self, partition: Partition) -> None:
+        """See Source."""
+        self._quietly(self._consumer.pause, [TopicPartition(*partition)])
+
+    def resume(self, partition: Partition, offset: int) -> None:
+        """See Source."""
+        self._forget([partition])
+        self._quietly(self._consumer.seek, TopicPartition(*partition, offset))
+        self._quietly(self._consumer.resume, [TopicPartition(*partition)])
+
+    def _quietly(self, call: Callable[..., object], argument: object) -> None:
+        """A partition may have been revoked meanwhile; then there is nothing to pause or to resume."""
+        try:
+            call(argument)
+        except KafkaException as error:
+            log.info("partition not assigned any more", error=str(error))
+
+    async def ends(self, partition: Partition) -> Ends:
+        """See Source."""
+        return await asyncio.to_thread(self._ends, partition)
+
+    def _ends(self, partition: Partition) -> Ends:
+        try:
+            low, high = self._consumer.get_watermark_offsets(TopicPartition(*partition), timeout=TIMEOUT)
+        except KafkaException as error:
+            raise Unavailable(f"Kafka does not tell where {partition[0]}-{partition[1]} ends: {error}") from error
+        return low, high
+
+    async def close(self) -> None:
+        """See Source."""
+        await asyncio.to_thread(self._consumer.close)
