@@ -174,7 +174,7 @@ class Link:
         replies: Sequence[Reply] = [None] * len(calls)
         try:
             if node is not None:
-                async with asyncio.timeout(self._limits.connect):
+                async with asyncio.timeout(min(self._limits.connect, self._limits.command)):
                     replies = await node.exchange([call.short for call in calls])
         except (NotSent, Lost, Unavailable, TimeoutError):
             pass

@@ -207,8 +207,15 @@ local limit, room = tonumber(ARGV[7]), tonumber(ARGV[8])
 local most = limit + #changed / 2
 local command = ARGV[6] == 'REV' and 'ZREVRANGEBYLEX' or 'ZRANGEBYLEX'
 local found, keys = redis.call(command, KEYS[3], ARGV[4], ARGV[5], 'LIMIT', '0', most), {{}}
+local more = #found == most
 for _, key in ipairs(found) do
-  if not before[key] and #keys < limit then keys[#keys + 1] = key end
+  if not before[key] then
+    if #keys == limit then
+      more = true
+      break
+    end
+    keys[#keys + 1] = key
+  end
 end
 local rows, taken = {{}}, 0
 for from = 1, #keys, 50 do
@@ -223,6 +230,6 @@ for from = 1, #keys, 50 do
   end
   if room < 0 then break end
 end
-local more = (taken < #keys or #found == most) and 1 or 0
-return {{head, more, rows, changed}}
+more = more or taken < #keys
+return {{head, more and 1 or 0, rows, changed}}
 """)
