@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,7 +18,7 @@ from redis.exceptions import (
 )
 
 from bridge.errors import LighthouseError, Unavailable
-from bridge.store.redis.node import Address, Command, Limits, Lost, Node, NotSent, Reply
+from bridge.store.redis.node import Command, Limits, Lost, Node, NotSent, Reply
 from bridge.store.redis.place import place_of
 from bridge.store.redis.scripts import Script
 from bridge.store.redis.slots import Slots
@@ -27,8 +26,11 @@ from bridge.store.redis.slots import Slots
 PAUSE = 0.05
 """Seconds between two attempts to find who has a slot now."""
 
-ELSEWHERE = (ClusterDownError, MovedError, ReadOnlyError, TryAgainError)
-"""A node says so without having done anything: another one has the slot, or will have it soon."""
+ELSEWHERE = (AskError, ClusterDownError, MovedError, ReadOnlyError, TryAgainError)
+"""A node says so without having done anything: another one has the slot, or will have it soon.
+
+While a slot is moved, half of a space may be here and half there; it is waited for until it is whole again.
+"""
 
 
 @dataclass(frozen=True)
@@ -63,36 +65,22 @@ class Attempt:
         self.error = "no node is known to have it"
         self._call = call
         self._confirmed = confirmed
-        self._asked: Address | None = None
         self._whole = False
-
-    def target(self, known: Node | None, slots: Slots) -> Node | None:
-        """The node to be asked: the one that has the slot, or once the one that it is being moved to."""
-        return slots.at(self._asked) if self._asked else known
 
     @property
     def commands(self) -> list[Command]:
         """What to send."""
-        asking: list[Command] = [("ASKING",)] if self._asked else []
-        return [*asking, self._call.whole if self._whole else self._call.short, *self._confirmed]
+        return [self._call.whole if self._whole else self._call.short, *self._confirmed]
 
-    def answer(self, replies: list[Reply]) -> list[Reply] | None:
-        """The replies, or None where the next attempt must be another one. Raises Unavailable."""
-        asked, self._asked = self._asked, None
-        answer = replies[1:] if asked else replies
-        match answer[0]:
-            case NoScriptError():
-                self._whole = True
-            case MovedError() | ClusterDownError() | ReadOnlyError() | TryAgainError():
-                pass  # to be sent to another node
-            case AskError() as error:
-                self._asked = (error.host, error.port)
-            case ResponseError() as error:
-                raise Unavailable(f"Redis: {error}")
-            case _:
-                return answer
-        self.error = str(answer[0])
-        return None
+    def answered(self, reply: Reply) -> bool:
+        """Whether that is an answer, or must be sent again. Raises Unavailable for an error of another kind."""
+        if not isinstance(reply, ResponseError):
+            return True
+        if not isinstance(reply, (NoScriptError, *ELSEWHERE)):
+            raise Unavailable(f"Redis: {reply}") from reply
+        self._whole = self._whole or isinstance(reply, NoScriptError)
+        self.error = str(reply)
+        return False
 
 
 class Link:
@@ -120,18 +108,16 @@ class Link:
     async def _search(self, call: Call, attempt: Attempt) -> list[Reply]:
         """Tries until a node answers; outside of a cluster there is but one, and nothing to be waited for."""
         while True:
-            version = self._slots.version
-            node = attempt.target(await self._slots.node(call.slot), self._slots)
+            version, node = self._slots.version, await self._slots.node(call.slot)
             try:
-                replies = await self._exchange(node, call, attempt) if node else None
+                replies: list[Reply] = await self._exchange(node, call, attempt) if node else [None]
             except (NotSent, Lost) as error:
                 if not self._cluster or (isinstance(error, Lost) and not call.repeated):
                     raise Unavailable(f"Redis: {error}") from error
-                attempt.error, replies = str(error), None
-            answer = attempt.answer(replies) if replies else None
-            if answer is not None:
-                return answer
-            await self._look_again(call, node, version, replies)
+                attempt.error, replies = str(error), [None]
+            if replies[0] is not None and attempt.answered(replies[0]):
+                return replies
+            await self._look_again(call, node, version, replies[0])
 
     async def _exchange(self, node: Node, call: Call, attempt: Attempt) -> list[Reply]:
         """A read waits for a silent node only so long: another one may have its place by then."""
@@ -143,37 +129,31 @@ class Link:
         except TimeoutError as error:
             raise Lost(f"{node.address[0]}:{node.address[1]} does not answer") from error
 
-    async def _look_again(self, call: Call, node: Node | None, version: int, replies: list[Reply] | None) -> None:
+    async def _look_again(self, call: Call, node: Node | None, version: int, reply: Reply) -> None:
         """Before the next attempt: where the slot is now, for which a fail-over may need its time."""
-        moved = next((reply for reply in replies or () if isinstance(reply, ELSEWHERE)), None)
-        if replies and moved is None:
+        if isinstance(reply, NoScriptError):
             return
-        if not isinstance(moved, MovedError):
-            await asyncio.sleep(PAUSE)
-        elif not self._cluster:
+        if not self._cluster and isinstance(reply, MovedError):
             raise LighthouseError("Redis: the server is a node of a cluster; its URL begins with redis+cluster:")
+        if not isinstance(reply, MovedError):
+            await asyncio.sleep(PAUSE)
         if self._cluster:
             await self._slots.ask_again(version, node.address if node else None)
-        if isinstance(moved, MovedError):
-            self._slots.move(call.slot, (moved.host or _host(node), moved.port))
+        if isinstance(reply, MovedError) and node:
+            self._slots.move(call.slot, (reply.host or node.address[0], reply.port))
 
-    async def each(self, calls: Sequence[Call]) -> list[Reply | Unavailable]:
-        """The reply to each script, all that one node has in one pipeline; an error of one is its reply."""
-        places: dict[Node | None, list[int]] = defaultdict(list)
-        for number, call in enumerate(calls):
-            places[await self._slots.node(call.slot)].append(number)
-        found: list[Reply] = [None] * len(calls)
-        tasks = [self._together(node, [calls[number] for number in mine]) for node, mine in places.items()]
-        for mine, replies in zip(places.values(), await asyncio.gather(*tasks), strict=True):
-            for number, reply in zip(mine, replies, strict=True):
-                found[number] = reply
-        return found
+    async def where(self, keys: Sequence[bytes]) -> Node | None:
+        """The node that has these keys, as far as is known."""
+        return await self._slots.node(key_slot(keys[0]))
 
-    async def _together(self, node: Node | None, calls: Sequence[Call]) -> list[Reply | Unavailable]:
-        """What the pipeline does not answer is asked once more by itself."""
+    async def together(self, node: Node | None, calls: Sequence[Call]) -> list[Reply | Unavailable]:
+        """The reply to each script, all in one pipeline; an error of one is its reply.
+
+        What the pipeline does not answer is asked once more by itself, wherever it may be by then.
+        """
         replies: Sequence[Reply] = [None] * len(calls)
         try:
-            if node is not None:
+            if node is not None and calls:
                 async with asyncio.timeout(min(self._limits.connect, self._limits.command)):
                     replies = await node.exchange([call.short for call in calls])
         except (NotSent, Lost, Unavailable, TimeoutError):
@@ -191,7 +171,3 @@ class Link:
     async def close(self) -> None:
         """Closes every connection."""
         await self._slots.close()
-
-
-def _host(node: Node | None) -> str:
-    return node.address[0] if node else ""

@@ -1,7 +1,8 @@
 """The scripts, each of them whole: what must hold together is one script, for nothing comes between its commands.
 
 Each has five keys of one space: the mark, the rows, their keys in order, the sizes of the undo pages, and the names
-of the undo pages without the number. An undo page is what a commit replaced: under each key of it `1` and the old
+of the undo pages without the number. Since the last is no key that is there, a cluster that is moving the slot runs no
+script on it before all of it has moved. An undo page is what a commit replaced: under each key of it `1` and the old
 value, or `0` where there was none; under the zero byte, which begins no key, whose the commit before was. `unpack` is
 given a part of a long list at a time, since Lua's stack has an end.
 """

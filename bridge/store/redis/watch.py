@@ -1,9 +1,11 @@
-"""Who waits for a position, and the one task that looks for all of them (P6): a pipeline for all marks at once."""
+"""Who waits for a position, and the one task that looks for all of them (P6): a pipeline a node for all marks."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -11,6 +13,7 @@ from bridge.errors import LighthouseError
 from bridge.store.poller import Waiter, Waiters
 from bridge.store.redis.answers import Seen, looked
 from bridge.store.redis.link import Call, Link
+from bridge.store.redis.node import Node
 from bridge.store.redis.scripts import LOOK
 
 PERIOD = 0.005
@@ -31,6 +34,10 @@ class Watched(Protocol):
     waiters: Waiters
 
 
+Wanted: TypeAlias = tuple[Watched, Sequence[bytes]]
+"""A space, and what is to be read there."""
+
+
 class Watch:
     """Looks at the marks of the spaces that somebody waits on. While nobody waits, it does not run at all."""
 
@@ -38,6 +45,7 @@ class Watch:
         self._link = link
         self._watched: set[Watched] = set()
         self._task: asyncio.Task[None] | None = None
+        self._looks: dict[Node | None, asyncio.Task[None]] = {}
         self._hurry = asyncio.Event()
 
     def add(self, space: Watched, hurry: bool) -> None:
@@ -50,9 +58,10 @@ class Watch:
 
     async def close(self) -> None:
         """Ends the looking; those who still wait must have been told."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        tasks = [task for task in (self._task, *self._looks.values()) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self) -> None:
         while True:
@@ -60,12 +69,18 @@ class Watch:
             self._watched = {space for space in self._watched if space.waiters.live}
             if not self._watched:
                 return
-            spaces = tuple(self._watched)
-            try:
-                await self._look(spaces)
-            except (LighthouseError, OSError) as error:
-                for space in spaces:
-                    space.waiters.fail(error)
+            await self._begin_looks(tuple(self._watched))
+
+    async def _begin_looks(self, spaces: Sequence[Watched]) -> None:
+        """One look a node. A node that has not answered the last one holds up nobody but those who wait on it."""
+        lanes: dict[Node | None, list[Watched]] = defaultdict(list)
+        for space in spaces:
+            with telling([space]):
+                lanes[await self._link.where(space.keys)].append(space)
+        for node in lanes.keys() - self._looks.keys():
+            look = asyncio.get_running_loop().create_task(self._look(node, lanes[node]), name="store look")
+            look.add_done_callback(lambda _, node=node: self._looks.pop(node))  # type: ignore[misc]
+            self._looks[node] = look
 
     async def _pause(self) -> None:
         await asyncio.sleep(SOON)
@@ -76,12 +91,16 @@ class Watch:
             return
         self._hurry.clear()
 
-    async def _look(self, spaces: Sequence[Watched]) -> None:
+    async def _look(self, node: Node | None, spaces: Sequence[Watched]) -> None:
+        with telling(spaces):
+            await self._serve(node, spaces)
+
+    async def _serve(self, node: Node | None, spaces: Sequence[Watched]) -> None:
         """First the marks; then, of the spaces that have come far enough, the rows with the mark in one view."""
-        marks = await self._seen([(space, ()) for space in spaces])
+        marks = await self._seen(node, [(space, ()) for space in spaces])
         due = [Due(space, found, space.waiters.due(found.mark.position)) for space, (found, _) in marks.items()]
         try:
-            read = await self._seen([(one.space, one.keys) for one in due if one.keys])
+            read = await self._seen(node, [(one.space, one.keys) for one in due if one.keys])
         except BaseException:
             for one in due:
                 one.space.waiters.put_back(one.waiters)  # to be told with all others
@@ -89,9 +108,9 @@ class Watch:
         for one in due:
             one.serve(read.get(one.space))
 
-    async def _seen(self, wanted: Sequence[tuple[Watched, Sequence[bytes]]]) -> dict[Watched, Found]:
+    async def _seen(self, node: Node | None, wanted: Sequence[Wanted]) -> dict[Watched, Found]:
         """What each space says; those who wait on one that cannot say are told why."""
-        replies = await self._link.each([Call(LOOK, space.keys, ("", "", *keys)) for space, keys in wanted])
+        replies = await self._link.together(node, [Call(LOOK, space.keys, ("", "", *keys)) for space, keys in wanted])
         found = {}
         for (space, _), reply in zip(wanted, replies, strict=True):
             if isinstance(reply, LighthouseError):
@@ -99,6 +118,16 @@ class Watch:
             else:
                 found[space] = looked(space.space, reply)
         return found
+
+
+@contextmanager
+def telling(spaces: Sequence[Watched]) -> Iterator[None]:
+    """Tells those who wait on the spaces what went wrong inside."""
+    try:
+        yield
+    except (LighthouseError, OSError) as error:
+        for space in spaces:
+            space.waiters.fail(error)
 
 
 @dataclass
