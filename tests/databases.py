@@ -14,6 +14,8 @@ from uuid import uuid4
 import asyncpg
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from bridge.errors import LocalError
 from bridge.local import ports
@@ -101,7 +103,8 @@ def redis_server(home: Path, cluster: bool = False) -> Iterator[LocalRedis]:
 
 def tell(node: RedisNode, *command: str | bytes | int) -> Any:
     """What a node answers to a command."""
-    with redis.Redis("127.0.0.1", node.port, password=node.password, socket_timeout=10) as client:
+    once = Retry(NoBackoff(), 0)
+    with redis.Redis("127.0.0.1", node.port, password=node.password, socket_timeout=10, retry=once) as client:
         return client.execute_command(*command)
 
 

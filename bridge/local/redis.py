@@ -87,8 +87,13 @@ class RedisNode:
     def answers(self, count: int) -> bool:
         """Whether it serves, and is linked with the others where there are `count` of them."""
         import redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
 
-        with redis.Redis(ports.HOST, self.port, password=self.password, socket_timeout=ASK_SECONDS) as client:
+        once = Retry(NoBackoff(), 0)
+        with redis.Redis(
+            ports.HOST, self.port, password=self.password, socket_timeout=ASK_SECONDS, retry=once
+        ) as client:
             try:
                 return bool(client.ping()) and (count == 1 or _joined(client, count))
             except redis.RedisError:
