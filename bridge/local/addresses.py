@@ -60,11 +60,16 @@ class ChosenStores:
 
 
 def stores_of(settings: Settings) -> ChosenStores:
-    """What the settings say, or else what the home was told. Raises LighthouseError for a broken file."""
+    """What the settings say, or else what the home was told.
+
+    Raises LighthouseError for a broken file, and for a history in Redis: what A1 and A6 read must not forget.
+    """
     file = settings.root / CHOSEN
     known = _read(file, ChosenStores, "LIGHTHOUSE_HISTORY_STORE") if file.exists() else ChosenStores()
-    hot = settings.hot_store or known.hot
-    return ChosenStores(settings.history_store or known.history, "" if hot == NO_STORE else hot)
+    history, hot = settings.history_store or known.history, settings.hot_store or known.hot
+    if history.startswith("redis"):
+        raise LighthouseError("Redis keeps no history, only hot rows: give it as LIGHTHOUSE_HOT_STORE, or with --hot")
+    return ChosenStores(history, "" if hot == NO_STORE else hot)
 
 
 def choose_stores(settings: Settings, chosen: ChosenStores) -> None:

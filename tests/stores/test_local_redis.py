@@ -151,6 +151,13 @@ def test_a_home_remembers_its_hot_store(tmp_path: Path) -> None:
         assert located(settings).redis_replicas == 0
 
 
+@pytest.mark.parametrize("url", [LOCAL_REDIS, LOCAL_CLUSTER, "rediss+cluster://:secret@far:6379"])
+def test_a_history_is_not_kept_where_it_may_be_forgotten(tmp_path: Path, url: str) -> None:
+    with pytest.raises(LighthouseError, match="Redis keeps no history") as caught:
+        stores_of(Settings(home=tmp_path, history_store=url))
+    assert "secret" not in str(caught.value)
+
+
 def test_a_choice_from_before_there_were_hot_stores_is_read(tmp_path: Path) -> None:
     (tmp_path / "stores.json").write_text('{"history":"postgresql://far/away"}')
     assert stores_of(Settings(home=tmp_path)) == ChosenStores("postgresql://far/away", "")
