@@ -39,6 +39,11 @@ class Settings(BaseSettings):
         description="URL of the history store: lmdb, lmdb:///path, postgresql://…, postgres (a local one), or memory; "
         "empty: what `lighthouse up --history` was told in this home, else lmdb.",
     )
+    hot_store: str = Field(
+        "",
+        description="URL of the hot store: redis://…, redis+cluster://…, redis or redis-cluster (local ones), or any "
+        "history store's; empty: what `lighthouse up --hot` was told in this home, else none.",
+    )
     history_replica: str = Field(
         "", description="URL of a read-only replica of the history's PostgreSQL: final states are read from it."
     )
@@ -54,6 +59,20 @@ class Settings(BaseSettings):
     postgres_bin: Path | None = Field(
         None, description="Directory of PostgreSQL's programs, for a local one; none: PATH, then Debian's."
     )
+    redis_pool: int = Field(10, ge=1, le=1000, description="Connections of one process to each server of Redis.")
+    redis_connect_timeout: Seconds = Field(
+        2.0,
+        description="Seconds to wait for a connection to Redis; in a cluster, for an answer before asking elsewhere.",
+    )
+    redis_timeout: Seconds = Field(5.0, description="Seconds that a command to Redis may take, fail-over included.")
+    redis_replicas: int = Field(
+        0, ge=0, le=10, description="Replicas of Redis that must confirm a commit; the local cluster's is at least 1."
+    )
+    redis_confirm_timeout: Seconds = Field(
+        1.0, description="Seconds that they may take; after that a commit's outcome is unknown."
+    )
+    redis_port: int = Field(16379, ge=0, le=65535, description="First port of the local Redis; 0: free ones.")
+    redis_bin: Path | None = Field(None, description="Directory of `redis-server`, for a local one; none: PATH.")
     blobs: str = Field("", description="URL of the blob store (fsspec); empty: a directory below the home.")
 
     api_host: str = Field("127.0.0.1", description="Address that the API listens on.")

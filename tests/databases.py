@@ -1,4 +1,4 @@
-"""A real PostgreSQL for the tests: one server a test process, empty tables a test. Skipped, in words, where none is."""
+"""A real PostgreSQL and a real Redis for the tests, empty for each. Skipped, in words, where none is installed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
 import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from bridge.errors import LocalError
 from bridge.local import ports
@@ -23,6 +27,7 @@ from bridge.local.postgres import (
     serving_child,
     start_postgres,
 )
+from bridge.local.redis import LocalRedis, RedisNode, find_program, start_redis, start_redis_cluster
 from bridge.settings import Settings
 from bridge.store.postgres.link import Limits
 from bridge.store.postgres.migrate import migrate
@@ -79,3 +84,32 @@ async def execute(url: str, statement: str) -> None:
         await connection.execute(statement)
     finally:
         await connection.close()
+
+
+@contextmanager
+def redis_server(home: Path, cluster: bool = False) -> Iterator[LocalRedis]:
+    """A server of its own, or a cluster of three masters with two replicas each, in a home of its own."""
+    settings = Settings(home=home, redis_port=0)
+    try:
+        find_program(settings)
+    except LocalError as error:
+        pytest.skip(str(error))
+    server = (start_redis_cluster if cluster else start_redis)(settings)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def tell(node: RedisNode, *command: str | bytes | int) -> Any:
+    """What a node answers to a command."""
+    once = Retry(NoBackoff(), 0)
+    with redis.Redis("127.0.0.1", node.port, password=node.password, socket_timeout=10, retry=once) as client:
+        return client.execute_command(*command)
+
+
+def empty(server: LocalRedis) -> None:
+    """Removes everything from every master."""
+    for node in server.nodes:
+        if tell(node, "ROLE")[0] == b"master":
+            tell(node, "FLUSHALL")

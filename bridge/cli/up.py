@@ -23,9 +23,10 @@ from bridge.cli.console import err, out
 from bridge.cli.interrupts import Interrupts, Stopped
 from bridge.errors import LighthouseError, LocalError
 from bridge.local import start_kafka, start_registry
-from bridge.local.addresses import ChosenStores, choose_stores, located, stores_of
+from bridge.local.addresses import choose_stores, located, stores_of
 from bridge.local.fleet import MOST, Fleet
 from bridge.local.postgres import LOCAL_POSTGRES, start_postgres
+from bridge.local.redis import LOCAL_CLUSTER, LOCAL_REDIS, start_redis, start_redis_cluster
 from bridge.local.services import Service, stop_all
 from bridge.settings import Settings
 from bridge.store.factory import migrate_stores
@@ -52,6 +53,14 @@ class Server(Protocol):
         """Ends it."""
 
 
+Start = Callable[[Settings, Callable[[str], None]], Server]
+LOCAL_STORES: dict[str, Start] = {
+    LOCAL_POSTGRES: start_postgres,
+    LOCAL_REDIS: start_redis,
+    LOCAL_CLUSTER: start_redis_cluster,
+}
+
+
 @dataclass(frozen=True)
 class Plan:
     """What `up` was asked for."""
@@ -75,11 +84,14 @@ def up(
     history: Annotated[
         str | None, typer.Option(help="History store from now on: lmdb, postgres (a local one), or a URL.")
     ] = None,
+    hot: Annotated[
+        str | None, typer.Option(help="Hot store from now on: redis, redis-cluster (local ones), a URL, or none.")
+    ] = None,
     then: Annotated[list[str] | None, typer.Option(help="A command to run once all is ready.")] = None,
     once: Annotated[bool, typer.Option("--once", help="Stop again as soon as all is ready.")] = False,
 ) -> None:
     """Start everything and stay in the foreground; Ctrl-C ends it cleanly, the data stays."""
-    asked = {"brokers": brokers, "history_store": history}
+    asked = {"brokers": brokers, "history_store": history, "hot_store": hot}
     settings = Settings().model_copy(update={name: value for name, value in asked.items() if value is not None})
     plan = Plan(settings, instances, apis, tuple(then or ()))
     with ExitStack() as stack:
@@ -92,8 +104,8 @@ def up(
 
 def _run(plan: Plan, stack: ExitStack, once: bool) -> None:
     began = time.monotonic()
-    if plan.settings.history_store:
-        choose_stores(plan.settings, ChosenStores(plan.settings.history_store))
+    if plan.settings.history_store or plan.settings.hot_store:
+        choose_stores(plan.settings, stores_of(plan.settings))
     settings = _servers(plan.settings, stack)
     with err.status("topics and schemas"):
         plan.interrupts.run(_prepare(settings))
@@ -114,13 +126,13 @@ def _run(plan: Plan, stack: ExitStack, once: bool) -> None:
 
 def _servers(settings: Settings, stack: ExitStack) -> Settings:
     """Starts what no address is set for, all at once; answers the settings with the addresses."""
-    starts: list[Callable[[Settings, Callable[[str], None]], Server]] = []
+    starts: list[Start] = []
     if not settings.kafka_bootstrap:
         starts.append(start_kafka)
     if not settings.registry_url:
         starts.append(start_registry)
-    if stores_of(settings).history == LOCAL_POSTGRES:
-        starts.append(start_postgres)
+    chosen = stores_of(settings)
+    starts += [start for url, start in LOCAL_STORES.items() if url in (chosen.history, chosen.hot)]
     with err.status("starting") as shown, ThreadPoolExecutor(len(starts) or 1) as pool:
         futures = [pool.submit(start, settings, lambda text: shown.update(text)) for start in starts]
         servers: list[Server] = []
@@ -139,7 +151,8 @@ def _stop_servers(servers: list[Server]) -> None:
 
 
 async def _prepare(settings: Settings) -> None:
-    await migrate_stores(settings.history_store, settings)
+    for url in filter(None, (settings.history_store, settings.hot_store)):
+        await migrate_stores(url, settings)
     async with open_base(settings) as base:
         _, differences = await create_topics(base)
         for wrong in differences:

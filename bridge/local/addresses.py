@@ -12,11 +12,14 @@ from bridge.errors import LighthouseError
 from bridge.local.cluster import Cluster
 from bridge.local.home import replace
 from bridge.local.postgres import LOCAL_POSTGRES, Serving
+from bridge.local.redis import LOCAL_CLUSTER, LOCAL_REDIS, RedisServing
 from bridge.local.registry import Listening
 from bridge.settings import Settings
 
 T = TypeVar("T")
 CHOSEN = "stores.json"
+NO_STORE = "none"
+"""The hot store of a home that is to have none any more."""
 
 
 def located(settings: Settings) -> Settings:
@@ -24,18 +27,28 @@ def located(settings: Settings) -> Settings:
 
     Raises LighthouseError where there are none either.
     """
-    found = {}
+    found: dict[str, object] = {}
     if not settings.kafka_bootstrap:
         cluster = _read(settings.root / "kafka" / "cluster.json", Cluster, "LIGHTHOUSE_KAFKA_BOOTSTRAP")
         found["kafka_bootstrap"] = cluster.bootstrap
     if not settings.registry_url:
         listening = _read(settings.root / "registry" / "ports.json", Listening, "LIGHTHOUSE_REGISTRY_URL")
         found["registry_url"] = listening.url
-    found["history_store"] = stores_of(settings).history
-    if found["history_store"] == LOCAL_POSTGRES:
-        serving = _read(settings.root / "postgres" / "server.json", Serving, "LIGHTHOUSE_HISTORY_STORE")
-        found["history_store"] = serving.url
+    chosen = stores_of(settings)
+    found["history_store"] = _address(settings, chosen.history, "LIGHTHOUSE_HISTORY_STORE")
+    found["hot_store"] = _address(settings, chosen.hot, "LIGHTHOUSE_HOT_STORE")
+    if chosen.hot == LOCAL_CLUSTER:
+        found["redis_replicas"] = max(1, settings.redis_replicas)
     return settings.model_copy(update=found)
+
+
+def _address(settings: Settings, url: str, setting: str) -> str:
+    """The URL, or that of the home's own server which it stands for."""
+    if url == LOCAL_POSTGRES:
+        return _read(settings.root / "postgres" / "server.json", Serving, setting).url
+    if url in (LOCAL_REDIS, LOCAL_CLUSTER):
+        return _read(settings.root / "redis" / "server.json", RedisServing, setting).url
+    return url
 
 
 @dataclass(frozen=True)
@@ -43,13 +56,20 @@ class ChosenStores:
     """Which stores this home works with, kept in `stores.json`, so that every command finds them."""
 
     history: str = "lmdb"
+    hot: str = ""
 
 
 def stores_of(settings: Settings) -> ChosenStores:
-    """What the settings say, or else what the home was told. Raises LighthouseError for a broken file."""
+    """What the settings say, or else what the home was told.
+
+    Raises LighthouseError for a broken file, and for a history in Redis: what A1 and A6 read must not forget.
+    """
     file = settings.root / CHOSEN
     known = _read(file, ChosenStores, "LIGHTHOUSE_HISTORY_STORE") if file.exists() else ChosenStores()
-    return ChosenStores(settings.history_store or known.history)
+    history, hot = settings.history_store or known.history, settings.hot_store or known.hot
+    if history.startswith("redis"):
+        raise LighthouseError("Redis keeps no history, only hot rows: give it as LIGHTHOUSE_HOT_STORE, or with --hot")
+    return ChosenStores(history, "" if hot == NO_STORE else hot)
 
 
 def choose_stores(settings: Settings, chosen: ChosenStores) -> None:

@@ -19,8 +19,8 @@ import psutil
 from bridge.errors import LocalError
 from bridge.settings import Settings
 
-SERVICES = ("kafka", "registry", "postgres")
-DATA = ("kafka", "registry", "postgres", "stores", "blobs", "stores.json")
+SERVICES = ("kafka", "registry", "postgres", "redis")
+DATA = ("kafka", "registry", "postgres", "redis", "stores", "blobs", "stores.json")
 MARK = "lighthouse.home"
 ROOM_MB = 512
 ORPHAN_PATIENCE = 10.0

@@ -14,7 +14,10 @@ from bridge.store.lmdb_store import LmdbStores
 from bridge.store.memory import MemoryStores
 
 LMDB_DIRECTORY = "stores"
-KNOWN = "use lmdb, lmdb:///absolute/path, postgresql://user:password@host/database or memory"
+KNOWN = (
+    "use lmdb, lmdb:///absolute/path, postgresql://user:password@host/database, redis://:password@host:port, "
+    "redis+cluster://:password@host:port,host:port or memory"
+)
 
 
 def open_stores(url: str, settings: Settings) -> Stores:
@@ -51,6 +54,14 @@ def _postgres(url: str, settings: Settings) -> Stores:
     return PostgresStores(url, settings)
 
 
+def _redis(url: str, settings: Settings) -> Stores:
+    if not urlsplit(url).netloc:
+        raise LighthouseError(f"{url!r} names no store: it does not say on which host; {KNOWN}")
+    with _extra("redis"):
+        from bridge.store.redis.stores import RedisStores
+    return RedisStores(url, settings)
+
+
 @contextmanager
 def _extra(name: str) -> Iterator[None]:
     try:
@@ -77,4 +88,8 @@ ADAPTERS: dict[str, Callable[[str, Settings], Stores]] = {
     "lmdb": _lmdb,
     "postgresql": _postgres,
     "postgres": _postgres,
+    "redis": _redis,
+    "rediss": _redis,
+    "redis+cluster": _redis,
+    "rediss+cluster": _redis,
 }

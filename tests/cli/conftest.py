@@ -108,6 +108,7 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
         "LIGHTHOUSE_KAFKA_PORT": "0",
         "LIGHTHOUSE_REGISTRY_PORT": "0",
         "LIGHTHOUSE_POSTGRES_PORT": "0",
+        "LIGHTHOUSE_REDIS_PORT": "0",
         "LIGHTHOUSE_API_PORT": str(ports.pick(1)[0]),
         "LIGHTHOUSE_PARTITIONS": "4",
     }

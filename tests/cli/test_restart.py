@@ -7,7 +7,9 @@ import json
 import pytest
 
 from bridge.errors import LocalError
+from bridge.local.addresses import ChosenStores, located, stores_of
 from bridge.local.postgres import find_programs
+from bridge.local.redis import LOCAL_CLUSTER, find_program
 from bridge.store.postgres.link import VERSION
 from tests.cli.conftest import Cli
 
@@ -54,3 +56,19 @@ def test_a_home_keeps_its_histories_in_postgresql_once_told(cli: Cli) -> None:
         status = json.loads(cli.run("status", "--json").stdout)
         assert {one["name"] for one in status["processes"]} == {"kafka-1", "registry", "postgres"}
         assert again.stop() == 0, again.text
+
+
+def test_a_home_runs_its_hot_store_once_told(cli: Cli) -> None:
+    """A cluster of nine, beside the history's own store."""
+    try:
+        find_program(cli.settings)
+    except LocalError as error:
+        pytest.skip(str(error))
+    cluster = {f"redis-{number}" for number in range(1, 10)}
+    for arguments in (("--hot", "redis-cluster"), ()):
+        running = cli.up("--instances", "1", *arguments)
+        status = json.loads(cli.run("status", "--json").stdout)
+        assert {one["name"] for one in status["processes"]} == {"kafka-1", "registry"} | cluster
+        assert stores_of(cli.settings) == ChosenStores("lmdb", LOCAL_CLUSTER)
+        assert located(cli.settings).hot_store.startswith("redis+cluster://")
+        assert running.stop() == 0, running.text

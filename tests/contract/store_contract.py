@@ -318,11 +318,11 @@ class StoreContract:
         async with store.view() as view:
             assert await view.scan(b"") == sorted(model.items())
             for scan in scans:
-                assert await view.scan(*scan) == _scanned(model, *scan)
+                assert await view.scan(*scan) == scanned(model, *scan)
         await store.close()
 
 
-def _scanned(
+def scanned(
     model: dict[bytes, bytes], prefix: bytes, start: bytes | None, stop: bytes | None, reverse: bool, limit: int
 ) -> list[Row]:
     """What a scan must answer."""

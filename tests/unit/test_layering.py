@@ -59,6 +59,7 @@ IMPURE = {
     "bridge.store.lmdb_store",
     "bridge.store.memory",
     "bridge.store.postgres",
+    "bridge.store.redis",
     "bridge.wiring",
 }
 PARTITIONER = "aiokafka.partitioner"
