@@ -43,6 +43,7 @@ class Checker:
     platform: Platform
     journal: Journal = field(default_factory=Journal)
     finals: list[tuple[str, At, StateAt]] = field(default_factory=list)
+    references: list[Reference] = field(default_factory=list)
 
     async def remember(self, streams: Sequence[str]) -> None:
         """Asks for states at a version and at a time, and keeps the answers that are final."""
@@ -56,7 +57,7 @@ class Checker:
     async def check(self) -> dict[str, object]:
         """Waits until the stores have caught up, holds I1-I7 against them, and answers the run's report."""
         began = time.monotonic()
-        references = [await self._partition(space) for space in self._spaces()]
+        self.references = references = [await self._partition(space) for space in self._spaces()]
         admitted = {id_: append for one in references for id_, append in one.admitted.items()}
         check_acknowledged(self.journal, admitted)
         check_refused(self.journal, {append.attempt for append in admitted.values() if append.attempt})

@@ -9,10 +9,18 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Protocol
 
 from bridge.errors import Conflict, KeyReused, Unavailable, Unknown
 from bridge.events import Appended, Event
-from bridge.handle import Context, Handler
+from bridge.handle import Context
+
+
+class Appends(Protocol):
+    """Who takes appends: the library's handler, or the API behind a client."""
+
+    async def append(self, stream: str, events: Sequence[Event], expected: int | None, context: Context) -> Appended:
+        """See bridge.handle.Handler."""
 
 
 class Outcome(Enum):
@@ -67,9 +75,9 @@ class Journal:
     faults: list[tuple[float, str]] = field(default_factory=list)
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
 
-    async def ask(self, handler: Handler, request: Request) -> Attempt:
+    async def ask(self, handler: Appends, request: Request) -> Attempt:
         """One attempt, with an id of its own in the append's metadata, by which it is known again in the log."""
-        number = f"{request.key}#{next(self._numbers)}"
+        number = str(next(self._numbers))
         context = Context(request.actor, key=request.key, metadata={"attempt": number})
         began = time.monotonic()
         appended, actual, said = None, None, ""

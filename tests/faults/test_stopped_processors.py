@@ -111,14 +111,14 @@ async def test_a_processor_stopped_at_any_moment_writes_nothing_when_it_goes_on(
         report(await checker.check())
 
 
-async def stop_inside(space: Space, process: Process, writers: Writers) -> bool:
+async def stop_inside(platform: Platform, space: Space, process: Process, writers: Writers) -> bool:
     """Stops the process as soon as it holds the space's writer lock; whether it still holds it when it is stopped.
 
     A large append makes the transaction long enough to be met.
     """
     store = space.store
     assert isinstance(store, LmdbStore)
-    stream = at(writers.handler, space.place.partition, f"large-{time.monotonic_ns()}")
+    stream = at(platform.handler, space.place.partition, f"large-{time.monotonic_ns()}")
     request = Request(stream, 0, stream, [commit(f"large {number} {'x' * 1000}") for number in range(1000)])
     asking = asyncio.create_task(writers.journal.ask(writers.handler, request))
     until = time.monotonic() + 5
@@ -139,7 +139,7 @@ async def test_a_processor_stopped_inside_a_transaction_blocks_nobody(stage: Sta
         zombie = next(process for process in stage.processes if partitions_of(process))
         mine = partitions_of(zombie)
         before, begun, tries = await epochs(platform), time.monotonic(), 1
-        while not await stop_inside(spaces(platform)[mine[0]], zombie, writers):
+        while not await stop_inside(platform, spaces(platform)[mine[0]], zombie, writers):
             before, begun, tries = await epochs(platform), time.monotonic(), tries + 1
             assert tries < 50, "it was never inside the transaction when it was stopped"
         checker.journal.fault(f"SIGSTOP inside a transaction, at the try {tries}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from bridge.events import Event
 from bridge.handle import Handler
-from tests.faults.journal import REFUSED, Attempt, Journal, Outcome, Request
+from tests.faults.journal import REFUSED, Appends, Attempt, Journal, Outcome, Request
 
 GUARDED = 16
 ANY = 2
@@ -39,12 +39,13 @@ class Writers:
     A request that was refused as unavailable is asked again under its key, or given up, at random.
     """
 
-    handler: Handler
+    handler: Appends
     journal: Journal
     prefix: str = "w"
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     acknowledged: dict[str, int] = field(default_factory=dict)
+    pause: float = PAUSE
     chance: random.Random = field(default_factory=lambda: random.Random(7))
 
     async def guarded(self, name: str) -> None:
@@ -74,7 +75,7 @@ class Writers:
                 self.acknowledged[name] = self.acknowledged.get(name, 0) + 1
             given_up = attempt.outcome in REFUSED and self.chance.random() < 0.5
             settled = attempt.outcome in (Outcome.ACKNOWLEDGED, Outcome.CONFLICT)
-            await asyncio.sleep(PAUSE if settled else 10 * PAUSE)
+            await asyncio.sleep(self.pause if settled else 10 * PAUSE)
             if settled or given_up or self.stop.is_set():
                 return attempt
 
@@ -95,9 +96,9 @@ class Writers:
 
 
 @asynccontextmanager
-async def writing(handler: Handler, journal: Journal) -> AsyncIterator[Writers]:
+async def writing(handler: Appends, journal: Journal, pause: float = PAUSE) -> AsyncIterator[Writers]:
     """Sixteen guarded writers and some others, at work until the block is left; each then ends its request."""
-    writers = Writers(handler, journal)
+    writers = Writers(handler, journal, pause=pause)
     for number in range(GUARDED):
         writers.tasks.append(asyncio.create_task(writers.guarded(f"{writers.prefix}{number}")))
     for number in range(ANY):

@@ -1,0 +1,64 @@
+"""`python -m tests.campaign [NAME…]`: makes the named faults, or all of them, and writes a report of each.
+
+The reports are JSON in `build/faults`; after a run of all of them docs/faults.md is written anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import structlog
+
+from tests.campaign.faults import SCENARIOS
+from tests.campaign.pages import page
+from tests.campaign.run import Report, run
+
+ROOT = Path(__file__).parents[2]
+
+
+def main() -> int:
+    """The exit code is 1 where anything was violated."""
+    parser = argparse.ArgumentParser(prog="scripts/faults", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", choices=[[], *SCENARIOS], help="faults; none for all")
+    parser.add_argument("--list", action="store_true", help="name the faults")
+    asked = parser.parse_args()
+    if asked.list:
+        sys.stdout.write("".join(f"{name:24} {one.what}\n" for name, one in SCENARIOS.items()))
+        return 0
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    reports = [_one(name) for name in asked.names or SCENARIOS]
+    if not asked.names:
+        (ROOT / "docs" / "faults.md").write_text(page(reports))
+    return 0 if all(report.good for report in reports) else 1
+
+
+def _one(name: str) -> Report:
+    sys.stdout.write(f"{name}: {SCENARIOS[name].what}\n")
+    sys.stdout.flush()
+    with tempfile.TemporaryDirectory(prefix="lighthouse-faults-", ignore_cleanup_errors=True) as home:
+        report = asyncio.run(run(name, SCENARIOS[name], Path(home)))
+    file = ROOT / "build" / "faults" / f"{name}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(report.plain(), indent=1) + "\n")
+    sys.stdout.write(f"{_told(report)}\n")
+    sys.stdout.flush()
+    return report
+
+
+def _told(report: Report) -> str:
+    if report.not_run:
+        return f"  not run: {report.not_run}"
+    verdict = "; ".join(report.violations) or "no violation"
+    return (
+        f"  {verdict}; {report.operations['appends']} appends, {report.operations['reads']} reads; longest without an "
+        f"acknowledgement {report.longest_in_a_partition} s in a partition ({report.seconds} s in all)"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
