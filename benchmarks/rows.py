@@ -18,6 +18,7 @@ from benchmarks.process import process, project
 from benchmarks.publish import publish
 from benchmarks.rebuild import rebuild
 from benchmarks.replay import replay_sse
+from benchmarks.scale_out import scale_out
 from benchmarks.servers import Servers
 from benchmarks.up_warm import up_warm
 from benchmarks.warm import row_as_of, row_http, visible
@@ -166,6 +167,13 @@ ROWS = {
         (below(4),),
         "kill -9 of one of two bare consumers of a group with the same settings",
         failover,
+    ),
+    "scale_out": Row(
+        "two processors on 16 partitions, with a projection that computes a difference of two states at each event",
+        "events/s",
+        (at_least(1.6, "ratio"),),
+        "one processor",
+        scale_out,
     ),
     "join": Row(
         "a second processor joins, at 3,000 guarded appends/s on 16 partitions: p99 of appends due meanwhile",

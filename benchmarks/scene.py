@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import httpx
 
@@ -30,15 +30,16 @@ Process = subprocess.Popen[bytes]
 
 @dataclass(frozen=True)
 class Scene:
-    """The settings of one row."""
+    """The settings of one row, and more variables of its processes' environment."""
 
     settings: Settings
+    more: Mapping[str, str] = field(default_factory=dict)
 
     def anew(self, name: str) -> Scene:
         """The same topics with empty stores and a new group."""
         stores = f"lmdb://{self.settings.root / f'stores-{name}'}"
         update = {"history_store": stores, "group": f"{self.settings.group}-{name}"}
-        return Scene(self.settings.model_copy(update=update))
+        return replace(self, settings=self.settings.model_copy(update=update))
 
     async def prepare(self) -> None:
         """Makes the topics and pushes the schemas, as a deployment does."""
@@ -62,7 +63,11 @@ class Scene:
         command = [sys.executable, "-m", module, *arguments]
         with log.open("wb") as output:
             return subprocess.Popen(
-                command, env={**os.environ, **environment(self.settings)}, cwd=ROOT, stdout=output, stderr=output
+                command,
+                env={**os.environ, **environment(self.settings), **self.more},
+                cwd=ROOT,
+                stdout=output,
+                stderr=output,
             )
 
     def start_processor(self) -> Process:

@@ -33,6 +33,7 @@ class KafkaSource:
         self._callbacks = callbacks
         self._loop = asyncio.get_running_loop()
         self._last: dict[Partition, Record] = {}
+        self._mine: set[Partition] = set()
         self.lost: dict[Partition, ForeignLog] = {}
         self.ended: dict[Partition, int] = {}
         self._consumer.subscribe(list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
@@ -68,13 +69,14 @@ class KafkaSource:
         else:
             log.warning("kafka", error=str(error))
 
-    # In the polling thread.
+    # In the polling thread. An error of the client that leaves a callback within `close` ends the thread unheard.
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         starts = self._await(self._callbacks.assigned(self._all_ends(partitions)))
         self._forget(starts)
         offsets = {where: OFFSET_END if start is None else start for where, start in starts.items()}
         consumer.incremental_assign([TopicPartition(*where, offset) for where, offset in offsets.items()])
+        self._mine |= offsets.keys()
         for where, start in starts.items():
             if start is None:
                 self.pause(where)
@@ -83,8 +85,9 @@ class KafkaSource:
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._await(self._callbacks.revoked([(part.topic, part.partition) for part in partitions]))
-        mine = {(part.topic, part.partition) for part in consumer.assignment()}
-        consumer.incremental_unassign([part for part in partitions if (part.topic, part.partition) in mine])
+        mine = [part for part in partitions if (part.topic, part.partition) in self._mine]
+        self._mine -= {(part.topic, part.partition) for part in mine}
+        self._quietly(consumer.incremental_unassign, mine)
 
     def _all_ends(self, partitions: list[TopicPartition]) -> dict[Partition, Ends | None]:
         """A broker that does not answer for one is not asked for the rest: the group waits."""

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from tests.campaign.brokers import DISK
@@ -238,8 +238,6 @@ async def offsets_deleted(system: System) -> None:
 
 
 def _offsets(admin: AdminClient, group: str) -> list[TopicPartition]:
-    from confluent_kafka import ConsumerGroupTopicPartitions
-
     asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
     try:
         return list(asked[group].result(20.0).topic_partitions or [])

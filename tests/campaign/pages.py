@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -27,8 +28,6 @@ was asked again under its key. Times are of a machine with {cores} cores that ru
 
 def page(reports: Sequence[Report]) -> str:
     """The page's text."""
-    import os
-
     head = HEAD.format(day=datetime.now(UTC).date().isoformat())
     return head + "".join(map(_line, reports)) + TAIL.format(cores=os.cpu_count()) + "".join(map(_course, reports))
 

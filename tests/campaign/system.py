@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import psutil
-from bridge.local.redis import LocalRedis
 
 from bridge.local import ports, start_registry
 from bridge.local.postgres import LocalPostgres
+from bridge.local.redis import LocalRedis
 from bridge.settings import Settings
 from bridge.wiring import Platform, open_base
 from tests.campaign.brokers import Brokers, brokers
@@ -126,8 +127,6 @@ def _servers(stack: AsyncExitStack, home: Path, small_disk: bool) -> tuple[Broke
 
 
 def _port(url: str) -> int:
-    from urllib.parse import urlsplit
-
     port = urlsplit(url).port
     assert port is not None
     return port
