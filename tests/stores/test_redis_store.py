@@ -288,6 +288,37 @@ async def test_a_view_ends_with_its_space(stores: RedisStores, others: RedisStor
             await view.get(b"a")
 
 
+async def test_a_commit_that_a_fail_over_lost_is_not_taken_for_the_one_in_its_place(
+    stores: RedisStores, redis_alone: LocalRedis
+) -> None:
+    """Same owner, same number: who read the lost one, before it was confirmed, reads nothing of the other."""
+    (node,) = redis_alone.nodes
+    store = stores.open(SPACE)
+    mark = await store.commit(await store.own(), 0, puts((b"a", b"1")))
+    kept = {key: tell(node, "DUMP", key) for key in tell(node, "KEYS", "*")}
+    await store.commit(mark, 1, puts((b"a", b"lost"), (b"b", b"lost")))
+    async with store.view() as view:
+        assert await view.get(b"a") == b"lost"
+        empty(redis_alone)
+        for key, dumped in kept.items():
+            tell(node, "RESTORE", key, 0, dumped)
+        again = await store.commit(mark, 2, puts((b"a", b"2")))
+        assert again.commit == view.mark.commit
+        for _ in range(2):
+            for read in (view.get(b"b"), view.scan(b"")):
+                with pytest.raises(Unavailable):
+                    await read
+            again = await store.commit(again, 3, puts((b"a", b"3")))
+
+
+async def test_rows_whose_mark_is_gone_are_nobodys(stores: RedisStores, redis_alone: LocalRedis) -> None:
+    store = stores.open(SPACE)
+    await store.commit(await store.own(), 0, puts((b"a", b"1")))
+    tell(redis_alone.nodes[0], "DEL", store.keys[0])
+    assert await store.own() == Mark(1, 0, -1)
+    assert await rows_of(store) == {}
+
+
 # waiting
 
 

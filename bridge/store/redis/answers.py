@@ -14,7 +14,7 @@ OLD = b"1"
 
 
 class Seen(NamedTuple):
-    """A space's mark, whose commit it is from, and the seconds since the owner's last sign of life."""
+    """A space's mark, the stamp of its last commit, and the seconds since the owner's last sign of life."""
 
     mark: Mark
     stamp: bytes

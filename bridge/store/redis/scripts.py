@@ -3,8 +3,9 @@
 Each has five keys of one space: the mark, the rows, their keys in order, the sizes of the undo pages, and the names
 of the undo pages without the number. Since the last is no key that is there, a cluster that is moving the slot runs no
 script on it before all of it has moved. An undo page is what a commit replaced: under each key of it `1` and the old
-value, or `0` where there was none; under the zero byte, which begins no key, whose the commit before was. `unpack` is
-given a part of a long list at a time, since Lua's stack has an end.
+value, or `0` where there was none; under the zero byte, which begins no key, the stamp of the commit before. Each
+commit has a stamp of its own, drawn by who sends it: two that have the same number, one of them lost in a fail-over,
+are told apart. `unpack` is given a part of a long list at a time, since Lua's stack has an end.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ local function in_parts(command, key, list)
 end
 """
 
-# ARGV: the owner, epoch, commit and position that the mark must have. Whatever is not so is answered as it is.
+# ARGV: the owner, epoch, commit and position that the mark must have; the new stamp. Another mark is answered as it is.
 COMPARED = """
 local mark = redis.call('HMGET', KEYS[1], 'owner', 'epoch', 'commit', 'position', 'stamp', 'kept')
 for i = 1, 4 do
@@ -61,11 +62,12 @@ for i = 1, 4 do
 end
 """
 
-# ARGV: uuid of the new owner.
+# ARGV: uuid of the new owner. Rows without a mark are nobody's.
 OWN = Script(f"""{CLOCK}
 local mark = redis.call('HMGET', KEYS[1], 'epoch', 'commit', 'position', 'stamp')
 local epoch = string.format('%.0f', (mark[1] or 0) + 1)
 local number, position = mark[2] or '0', mark[3] or '-1'
+if not mark[1] then redis.call('UNLINK', KEYS[2], KEYS[3], KEYS[4]) end
 redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'epoch', epoch, 'commit', number, 'position', position,
   'stamp', mark[4] or '', 'beat', string.format('%.0f', now))
 return {{1, epoch, number, position}}
@@ -79,15 +81,15 @@ redis.call('HSET', KEYS[1], 'beat', string.format('%.0f', now))
 return {{1}}
 """)
 
-# ARGV: the mark; the new position; how long, how many and how large undo pages are kept; the number of puts; the puts,
-# key and value; the deletes. The first write is one that a server without memory refuses, so that it refuses them all.
+# ARGV: mark and stamp; the new position; how long, how many and how large undo pages are kept; the number of puts; the
+# puts, key and value; the deletes. Its first write is one that a server without memory refuses, and then all of them.
 COMMIT = Script(f"""{COMPARED}{CLOCK}{IN_PARTS}
-local behind = 9 + 2 * ARGV[9]
+local behind = 10 + 2 * ARGV[10]
 local keys = {{}}
-for i = 10, behind, 2 do keys[#keys + 1] = ARGV[i] end
+for i = 11, behind, 2 do keys[#keys + 1] = ARGV[i] end
 for i = behind + 1, #ARGV do keys[#keys + 1] = ARGV[i] end
 
-local puts, undo, size = tonumber(ARGV[9]), {{'\\0', mark[5]}}, 0
+local puts, undo, size = tonumber(ARGV[10]), {{'\\0', mark[5]}}, 0
 local new, gone = {{}}, {{}}
 for from = 1, #keys, 1000 do
   local to = math.min(from + 999, #keys)
@@ -111,40 +113,40 @@ end
 local number = mark[3] + 1
 local page = KEYS[5] .. string.format('%.0f', number)
 in_parts('HSET', page, undo)
-redis.call('PEXPIRE', page, ARGV[6])
+redis.call('PEXPIRE', page, ARGV[7])
 local count = redis.call('RPUSH', KEYS[4], size)
-redis.call('PEXPIRE', KEYS[4], ARGV[6])
+redis.call('PEXPIRE', KEYS[4], ARGV[7])
 local kept = size
 if count > 1 then kept = kept + mark[6] end
-while count > 0 and (count > tonumber(ARGV[7]) or kept > tonumber(ARGV[8])) do
+while count > 0 and (count > tonumber(ARGV[8]) or kept > tonumber(ARGV[9])) do
   kept = kept - redis.call('LPOP', KEYS[4])
   redis.call('UNLINK', KEYS[5] .. string.format('%.0f', number - count + 1))
   count = count - 1
 end
 
 local rows = {{}}
-for i = 10, behind do rows[#rows + 1] = ARGV[i] end
+for i = 11, behind do rows[#rows + 1] = ARGV[i] end
 in_parts('HSET', KEYS[2], rows)
 in_parts('ZADD', KEYS[3], new)
 in_parts('HDEL', KEYS[2], gone)
 in_parts('ZREM', KEYS[3], gone)
-redis.call('HSET', KEYS[1], 'commit', string.format('%.0f', number), 'position', ARGV[5], 'stamp', ARGV[1],
+redis.call('HSET', KEYS[1], 'commit', string.format('%.0f', number), 'position', ARGV[6], 'stamp', ARGV[5],
   'kept', kept, 'beat', string.format('%.0f', now))
 return {{1}}
 """)
 
-# ARGV: the mark. What it removes is not kept: a view of it ends.
+# ARGV: mark and stamp. What it removes is not kept: a view of it ends.
 WIPE = Script(f"""{COMPARED}{CLOCK}
 local number = mark[3] + 1
 for i = 0, redis.call('LLEN', KEYS[4]) do redis.call('UNLINK', KEYS[5] .. string.format('%.0f', number - i)) end
 redis.call('UNLINK', KEYS[2], KEYS[3], KEYS[4])
-redis.call('HSET', KEYS[1], 'commit', string.format('%.0f', number), 'position', '-1', 'stamp', ARGV[1],
+redis.call('HSET', KEYS[1], 'commit', string.format('%.0f', number), 'position', '-1', 'stamp', ARGV[5],
   'kept', '0', 'beat', string.format('%.0f', now))
 return {{1}}
 """)
 
-# ARGV: the number of the commit that a view is pinned to, empty for none, and its stamp: the owner who did it.
-# `behind` walks through the undo pages of all commits after that one, and is false where the past is no longer known.
+# ARGV: the number of the commit that a view is pinned to, empty for none, and its stamp.
+# `undone` walks through the undo pages of all commits after that one, and is false where the past is no longer known.
 PINNED = f"""{CLOCK}
 local mark = redis.call('HMGET', KEYS[1], 'epoch', 'commit', 'position', 'stamp', 'beat')
 local head = {{mark[1], mark[2], mark[3], mark[4], mark[5] and string.format('%.0f', now - mark[5])}}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias, cast
 
 from bridge.errors import Fenced, LighthouseError, Unavailable
@@ -93,7 +94,8 @@ class RedisStore:
 
     async def _compared(self, script: Script, mark: Mark, arguments: Arguments) -> None:
         try:
-            await self._change(script, (self._owner, mark.epoch, mark.commit, mark.position, *arguments))
+            expected = (self._owner, mark.epoch, mark.commit, mark.position)
+            await self._change(script, (*expected, uuid.uuid4().hex, *arguments))
         except _Refused as error:
             found = f"{self.space} has the mark {mark_of(error.numbers)}, not {mark}"
             raise Fenced(f"{found}; another owner or commit came before") from None
@@ -171,7 +173,7 @@ class RedisStores:
         """`url` is one of `place.py`. Raises LighthouseError for any other."""
         self._limits = Limits.of(settings)
         self._link = Link(url, self._limits)
-        self._lookout = Link(url, self._limits)
+        self._lookout = Link(url, replace(self._limits, connections=1))
         self._watch = Watch(self._lookout)
         self._stores: dict[str, RedisStore] = {}
 
