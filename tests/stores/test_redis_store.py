@@ -155,6 +155,45 @@ async def test_a_server_that_does_not_answer_is_given_up_in_time(stores: RedisSt
         await far.close()
 
 
+async def test_closing_ends_what_still_waits_for_an_answer(stores: RedisStores, redis_alone: LocalRedis) -> None:
+    port = redis_alone.nodes[0].port
+    async with TcpProxy("127.0.0.1", port).listening() as proxy:
+        far = RedisStores(redis_alone.url.replace(f":{port}", f":{proxy.port}"), Settings(redis_timeout=60.0))
+        store = far.open(SPACE)
+        mark = await store.commit(await store.own(), 0, Writes())
+        proxy.mute = True
+        committing = asyncio.create_task(store.commit(mark, 1, Writes()))
+        assert await stores.open(SPACE).wait(1, 10) == Mark(1, 2, 1)
+        await far.close()
+        with pytest.raises(Unavailable):
+            await committing
+        with pytest.raises(LighthouseError, match="closed"):
+            await far.open(SPACE).own()
+
+
+async def test_more_readers_than_connections_wait_for_each_other(redis_alone: LocalRedis) -> None:
+    few = RedisStores(redis_alone.url, Settings(redis_pool=2))
+    store = few.open("lighthouse.few-0")
+    mark = await store.commit(await store.own(), 0, puts((b"a", b"1")))
+    before = len(tell(redis_alone.nodes[0], "CLIENT LIST"))
+
+    async def read() -> bytes | None:
+        async with store.view() as view:
+            return await view.get(b"a")
+
+    assert await asyncio.gather(*(read() for _ in range(200))) == [b"1"] * 200
+    for hops in range(50):
+        reader = asyncio.create_task(read())
+        for _ in range(hops % 5):
+            await asyncio.sleep(0)
+        reader.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reader
+    assert len(tell(redis_alone.nodes[0], "CLIENT LIST")) <= before + 1
+    assert (await store.commit(mark, 1, Writes())).position == 1
+    await few.close()
+
+
 async def test_a_commit_that_replicas_do_not_confirm_is_an_error_and_the_mark_tells(redis_alone: LocalRedis) -> None:
     lonely = RedisStores(redis_alone.url, Settings(redis_replicas=1, redis_confirm_timeout=0.05))
     store = lonely.open("lighthouse.lonely-0")

@@ -69,7 +69,7 @@ def test_a_url_may_name_the_directory(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "redis://localhost", "memory:x", "lmdb:relative", "lmdb://host/path", "lmdb:///p?x"]
+    "url", ["", "mysql://localhost", "memory:x", "lmdb:relative", "lmdb://host/path", "lmdb:///p?x"]
 )
 def test_any_other_url_is_refused_with_what_to_do(url: str) -> None:
     with pytest.raises(LighthouseError, match=r"names no store.*use lmdb"):

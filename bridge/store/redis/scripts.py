@@ -82,7 +82,7 @@ return {{1}}
 """)
 
 # ARGV: mark and stamp; the new position; how long, how many and how large undo pages are kept; the number of puts; the
-# puts, key and value; the deletes. The first write is one that a server without memory refuses: then it refuses them all.
+# puts, key and value; the deletes. Its first write is one that a server without memory refuses, and then all of them.
 COMMIT = Script(f"""{COMPARED}{CLOCK}{IN_PARTS}
 local behind = 10 + 2 * ARGV[10]
 local keys = {{}}

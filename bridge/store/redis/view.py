@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Self
 
@@ -63,20 +64,17 @@ class RedisView:
     ) -> list[Row]:
         """See the contract. Raises Unavailable."""
         low, high = bounds(prefix, start, stop)
-        room = None if most_bytes is None else most_bytes
         found: list[Row] = []
+        room = sys.maxsize if most_bytes is None else most_bytes
         more = limit > 0 and (high is None or low < high)
         while more:
-            count = min(limit - len(found), ROWS)
-            page = await self._page(prefix, (low, high), reverse, count, BYTES if room is None else min(BYTES, room))
-            found += rows_between(page, low, high, reverse)
-            size = sum(len(value) for _, value in found)
-            more = page.more and len(found) < limit and (most_bytes is None or size <= most_bytes)
-            if more and reverse:
-                high = page.rows[-1][0]
-            elif more:
-                low = page.rows[-1][0] + b"\0"
-            room = None if most_bytes is None else most_bytes - size
+            count, size = min(limit - len(found), ROWS), min(room, BYTES)
+            page = await self._page(prefix, (low, high), reverse, count, size)
+            rows = rows_between(page, low, high, reverse)
+            found += rows
+            room -= sum(len(value) for _, value in rows)
+            more = page.more and len(found) < limit and room >= 0
+            low, high = behind(page, low, high, reverse)
         return within(found[: max(limit, 0)], most_bytes)
 
     async def _page(
@@ -89,17 +87,23 @@ class RedisView:
 
 
 def rows_between(page: Page, low: bytes, high: bytes | None, reverse: bool) -> list[Row]:
-    """The rows of a page as the view has them, in order.
-
-    Where there is more behind the page, what was changed there belongs to the next one.
-    """
-    if page.more and reverse:
-        low = page.rows[-1][0]
-    elif page.more:
-        high = page.rows[-1][0] + b"\0"
+    """The rows of a page as the view has them, in order: with what was changed there since, and not behind it."""
+    rest_low, rest_high = behind(page, low, high, reverse)
     before = [
         (key, value[1:])
         for key, value in page.before.items()
-        if value[:1] == OLD and key >= low and (high is None or key < high)
+        if value[:1] == OLD and _inside(key, low, high) and not (page.more and _inside(key, rest_low, rest_high))
     ]
     return sorted([*page.rows, *before], reverse=reverse)
+
+
+def behind(page: Page, low: bytes, high: bytes | None, reverse: bool) -> tuple[bytes, bytes | None]:
+    """What is left of a scan after a page that is not its last."""
+    if not page.more:
+        return low, high
+    last = page.rows[-1][0]
+    return (low, last) if reverse else (last + b"\0", high)
+
+
+def _inside(key: bytes, low: bytes, high: bytes | None) -> bool:
+    return key >= low and (high is None or key < high)
