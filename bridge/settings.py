@@ -42,6 +42,11 @@ class Settings(BaseSettings):
     history_replica: str = Field(
         "", description="URL of a read-only replica of the history's PostgreSQL: final states are read from it."
     )
+    hot_store: str = Field(
+        "",
+        description="URL of the hot store: redis://…, redis+cluster://…, redis or redis-cluster (local ones), or any "
+        "history store's; empty: what `lighthouse up --hot` was told in this home, else none.",
+    )
     lmdb_map_mb: int = Field(16384, ge=1, description="First map size of an LMDB environment in MiB (sparse).")
     lmdb_lock_patience: Seconds = Field(1.0, description="Seconds to wait for a stopped writer before ending it.")
     postgres_pool: int = Field(10, ge=1, le=1000, description="Connections of one process to PostgreSQL.")

@@ -45,7 +45,8 @@ class Parts:
     """What a processor is made of: how to place a partition, its code, its log's identity, and its side doors.
 
     `tick` writes a tick to a partition, at most one a second. `step` is called at each step of the protocol with its
-    name; the fault tests end or stop the process there.
+    name; the fault tests end or stop the process there. `let_go` is told, in any thread, of a space that is no longer
+    owned here.
     """
 
     settings: Settings
@@ -55,6 +56,7 @@ class Parts:
     identify: Callable[[Sequence[str]], Awaitable[dict[str, Identity]]]
     tick: Callable[[Place], None]
     step: Callable[[str], None] = lambda _: None
+    let_go: Callable[[str], None] = lambda _: None
 
 
 class Processor:
@@ -119,7 +121,8 @@ class Processor:
         log.info("partitions revoked", partitions=[f"{topic}-{number}" for topic, number in partitions])
 
     def _forget(self, part: Partition) -> None:
-        self.owners.pop(part, None)
+        if (owner := self.owners.pop(part, None)) is not None:
+            self._parts.let_go(owner.place.space)
         self._held.pop(part, None)
         self._again.pop(part, None)
 

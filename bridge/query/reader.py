@@ -38,7 +38,10 @@ Found = list[tuple[str, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class When:
-    """When rows are asked for: now, or as of an effective time in microseconds; and what must have been seen."""
+    """When rows are asked for: now, or as of an effective time in microseconds; and what must have been seen.
+
+    A row of a hot projection that is asked for now may be a moment old, unless `wanted` says otherwise.
+    """
 
     time: int | None = None
     wanted: Wanted | None = None
@@ -194,6 +197,8 @@ class Projections:
 
     async def _part(self, asked: _Asked, space: Space, read: Any) -> _Part:
         """What one partition holds, once its build has passed the position that was asked for."""
+        if (found := await _hot_part(asked, space, read)) is not None:
+            return found
         while True:
             async with space.store.view() as view:
                 progress = await _progress(space, view, asked)
@@ -216,6 +221,22 @@ class Projections:
         return _Part(space, await read(view), position, progress.live, final)
 
 
+async def _hot_part(asked: _Asked, space: Space, read: Any) -> _Part | None:
+    """The same from the hot space; None where that does not know, and the history's must be asked."""
+    hot = space.hot
+    if hot is None or asked.when.time is not None or not asked.projection.hot:
+        return None
+    least, progress = _least(space, asked), keys.progress(asked.projection.name, keys.build(*asked.build))
+
+    async def look(view: View) -> _Part | None:
+        told = await hot.rows(view, (keys.rows(asked.prefix),), least, (progress,))
+        if not told or told[0] is None or not Progress.unpack(told[0]).live:
+            return None
+        return _Part(space, await read(view), view.mark.position, True, False)
+
+    return await hot.ask(space.place.space, look)
+
+
 async def _progress(space: Space, view: View, asked: _Asked) -> Progress:
     """How far the answering build is here; raises Unavailable where it has never been complete."""
     await space.check_readable(view)
@@ -231,9 +252,13 @@ async def _progress(space: Space, view: View, asked: _Asked) -> Progress:
     return progress
 
 
+def _least(space: Space, asked: _Asked) -> int:
+    """The position that the answer must have passed in this partition."""
+    return (asked.when.wanted or {}).get((space.place.category, space.place.partition), 0)
+
+
 def _lag(space: Space, asked: _Asked, position: int) -> int:
-    wanted = (asked.when.wanted or {}).get((space.place.category, space.place.partition), 0)
-    return max(0, wanted - position)
+    return max(0, _least(space, asked) - position)
 
 
 async def _one(view: View, asked: _Asked, key: str) -> Found:

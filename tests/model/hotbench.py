@@ -1,0 +1,265 @@
+"""A partition with a hot store that fails in every way, on a loop whose time stands still; and what must hold of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from bridge.cache import StateCache
+from bridge.errors import LighthouseError, Unavailable
+from bridge.log.record import Record
+from bridge.store import keys
+from bridge.store.contract import Mark, Store, View, Writes
+from bridge.store.memory import MemoryStore, MemoryStores
+from bridge.store.rows import Changed, Hot
+from bridge.typed import Typed
+from streams.builds import NOTHING, Projecting
+from streams.hot import STANDING, Kept
+from streams.hot_feed import FedStores
+from streams.owner import Code, LogEnds, Owner
+from tests.model import account
+from tests.model.world import COMPOSED, KNOWN, PLACE
+from tests.simlog import IDENTITY, SimRegistry, VirtualLoop, rows_of, schemas_of
+
+SESSION = 3.0
+HOT_SPACE = keys.hot_space(PLACE.space)
+Rows = dict[bytes, bytes]
+
+
+@dataclass
+class Weather:
+    """How a store's server is: well, `away`, `hanging`, or `deaf`, which is that answers of commits are lost."""
+
+    now: str = "well"
+
+    async def meet(self) -> None:
+        """Raises, or never returns."""
+        if self.now == "away":
+            raise Unavailable("the hot store is away")
+        if self.now == "hanging":
+            await asyncio.get_running_loop().create_future()
+
+
+class Weathered:
+    """A store behind a network."""
+
+    def __init__(self, store: MemoryStore, weather: Weather) -> None:
+        self._store = store
+        self._weather = weather
+
+    @asynccontextmanager
+    async def view(self) -> AsyncIterator[View]:
+        """See the contract."""
+        await self._weather.meet()
+        async with self._store.view() as view:
+            yield view
+
+    async def own(self) -> Mark:
+        """See the contract."""
+        await self._weather.meet()
+        return await self._store.own()
+
+    async def commit(self, mark: Mark, position: int, writes: Writes) -> Mark:
+        """See the contract."""
+        await self._weather.meet()
+        after = await self._store.commit(mark, position, writes)
+        if self._weather.now == "deaf":
+            raise Unavailable("the connection was lost before the answer came")
+        return after
+
+    async def beat(self, mark: Mark) -> None:
+        """See the contract."""
+        await self._weather.meet()
+        await self._store.beat(mark)
+
+    async def wait(self, position: int, timeout: float) -> Mark:
+        """See the contract."""
+        return await self._store.wait(position, timeout)
+
+    async def read_at(self, position: int, timeout: float, keys: Sequence[bytes]) -> list[bytes | None]:
+        """See the contract."""
+        return await self._store.read_at(position, timeout, keys)
+
+    async def wipe(self, mark: Mark) -> Mark:
+        """See the contract."""
+        await self._weather.meet()
+        return await self._store.wipe(mark)
+
+    async def close(self) -> None:
+        """The space belongs to the test."""
+
+
+class WeatheredStores:
+    """The hot store as one process sees it."""
+
+    def __init__(self, stores: MemoryStores, weather: Weather) -> None:
+        self._stores = stores
+        self._weather = weather
+
+    def open(self, space: str) -> Store:
+        """See the contract."""
+        return Weathered(self._stores.open(space), self._weather)
+
+    async def close(self) -> None:
+        """The spaces belong to the test."""
+
+
+class Remembering(MemoryStore):
+    """A history that knows what it was after each commit, and can go back to that in a fail-over."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        super().__init__(PLACE.space, loop.time)
+        self.past = [self.state]
+
+    def _become(self, rows: object, mark: Mark) -> Mark:
+        after = super()._become(rows, mark)  # type: ignore[arg-type]
+        self.past.append(self.state)
+        return after
+
+    def at(self, hot: Hot) -> list[tuple[Mark, Rows]]:
+        """What the history was at the commit that a hot space names; all commits of this number, if it is unnamed."""
+        named = keys.change(hot.commit)
+        return [
+            (state.mark, dict(state.rows))
+            for state in self.past
+            if state.mark.commit == hot.commit
+            and (Changed.unpack(state.rows[named]).owner if named in state.rows else b"") == hot.owner
+        ]
+
+
+class RememberingStores(MemoryStores):
+    """Stores with that one space."""
+
+    def __init__(self, store: Remembering) -> None:
+        super().__init__()
+        self._stores = {PLACE.space: store}
+
+
+@dataclass
+class HotBench:
+    """Processes that own the partition one after the other; `projecting` may be changed, as by a deployment."""
+
+    projecting: Projecting = NOTHING
+    typed: Typed = field(default_factory=lambda: Typed(account.account))
+    registry: SimRegistry = field(default_factory=SimRegistry)
+    fed: bool = True
+
+    def __post_init__(self) -> None:
+        self.loop = VirtualLoop()
+        self.registry.known.setdefault(KNOWN, COMPOSED)
+        self.store = Remembering(self.loop)
+        self.stores = RememberingStores(self.store)
+        self.hot = MemoryStores(self.loop.time)
+        self.weather = Weather()
+        self.processes: list[FedStores] = []
+        self.end = 0
+        self.deploy()
+
+    def close(self) -> None:
+        """Ends every task."""
+        for process in self.processes:
+            task = self.loop.create_task(process.close())
+            while not task.done():
+                self.loop.advance(1.0)
+        self.loop.close()
+
+    @property
+    def kept(self) -> Kept:
+        """What is hot."""
+        names = sorted({one.name for one in self.projecting.projections if one.hot})
+        return Kept(self.typed.version, tuple(names))
+
+    def deploy(self, fed: bool = True) -> None:
+        """A new process with empty memory owns the partition; one that is not `fed` knows nothing of hot rows."""
+        self.schemas = schemas_of(self.registry, "account", account.SCHEMAS / "account")
+        code = Code(self.schemas, self.typed, StateCache(100, 100_000), self.projecting)
+        kept = self.kept
+        self.processes.append(FedStores(self.stores, WeatheredStores(self.hot, self.weather), lambda _: kept, SESSION))
+        self.loop.run(self._open(code, fed))
+
+    async def _open(self, code: Code, fed: bool) -> None:
+        stores = self.processes[-1] if fed else self.stores
+        self.owner = Owner(PLACE, stores.open(PLACE.space), code)
+        await self.owner.open(LogEnds(IDENTITY, 0, self.end))
+
+    def let_go(self) -> None:
+        """The process is told that the partition is not its own any more; else it finds out by itself."""
+        self.processes[-1].let_go(PLACE.space)
+        self.loop.settle()
+
+    def take(self, batch: Sequence[Record]) -> None:
+        """One batch."""
+        self.end = max(self.end, batch[-1].offset + 1)
+        self.loop.run(self.owner.take(batch))
+
+    def build(self, events: int = 1_000_000) -> None:
+        """One slice of the builds (B2)."""
+        self.loop.run(self.owner.build(events))
+
+    def built(self) -> None:
+        """All slices that there are to be done."""
+        while self.owner.building:
+            self.build()
+
+    def beat(self, seconds: float) -> None:
+        """Lets time pass, with the owner's beats."""
+        while seconds > 0:
+            try:
+                self.loop.run(self.owner.beat())
+            except LighthouseError:
+                return
+            self.loop.advance(min(seconds, 0.5))
+            seconds -= 0.5
+
+    def fail_over(self, changes: int) -> None:
+        """The history's server forgets its last changes; its owner finds out, and another one comes."""
+        past = self.store.past
+        self.store.state = past[max(0, len(past) - 1 - changes)]
+        self.deploy()
+
+    def settled(self, seconds: float = 60.0) -> None:
+        """All is well again, and there is time."""
+        self.weather.now = "well"
+        self.beat(seconds)
+        self.loop.settle()
+
+    # What must hold.
+
+    def hot_rows(self) -> Rows:
+        """Every row of the hot space."""
+        return rows_of(self.hot, HOT_SPACE)
+
+    def hot_row(self) -> Hot | None:
+        """How far the hot space is."""
+        raw = self.hot_rows().get(keys.HOT)
+        return Hot.unpack(raw) if raw is not None else None
+
+    def check(self) -> None:
+        """What is told to be copied is what the history was at that very commit, and so is what readers judge by."""
+        hot, rows = self.hot_row(), self.hot_rows()
+        if hot is None or not hot.following:
+            return
+        position = self.hot.open(HOT_SPACE).state.mark.position
+        then = [found for mark, found in self.store.at(hot) if mark.position == position]
+        assert then, f"the history was never at {hot} with the position {position}"
+        told = (*hot.complete, *self.kept.progress)
+        assert any(_part(rows, told) == _part(found, told) for found in then), f"{hot} is not the history of then"
+
+    def complete(self) -> None:
+        """Everything that is to be hot is there, as it is in the history now, and nothing else."""
+        hot, state = self.hot_row(), self.store.state
+        assert hot is not None
+        assert (hot.following, hot.commit, hot.copying, hot.doomed) == (True, state.mark.commit, b"", [])
+        assert self.hot.open(HOT_SPACE).state.mark.position == state.mark.position
+        progress = {key: raw for key, raw in state.rows.items() if key.startswith(self.kept.progress)}
+        wanted = self.kept.wanted(progress)
+        assert sorted(hot.complete) == sorted(wanted)
+        expected = _part(dict(state.rows), (*wanted, *self.kept.progress))
+        assert {key: raw for key, raw in self.hot_rows().items() if key != keys.HOT} == expected
+
+
+def _part(rows: Rows, prefixes: Sequence[bytes]) -> Rows:
+    """The rows with these prefixes, and those by which readers judge."""
+    return {key: raw for key, raw in rows.items() if key.startswith(tuple(prefixes)) or key in STANDING}
