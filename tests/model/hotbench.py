@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
+from bridge.application import Catalog
 from bridge.cache import StateCache
 from bridge.errors import LighthouseError, Unavailable
+from bridge.history.reader import History
+from bridge.hot import HotRows
 from bridge.log.record import Record
+from bridge.query.reader import Projections
+from bridge.spaces import Limits, Spaces
 from bridge.store import keys
 from bridge.store.contract import Mark, Store, View, Writes
 from bridge.store.memory import MemoryStore, MemoryStores
 from bridge.store.rows import Changed, Hot
+from bridge.system.follower import Follower
+from bridge.ticks import Ticker
 from bridge.typed import Typed
 from streams.builds import NOTHING, Projecting
 from streams.hot import STANDING, Kept
@@ -21,16 +29,18 @@ from streams.hot_feed import FedStores
 from streams.owner import Code, LogEnds, Owner
 from tests.model import account
 from tests.model.world import COMPOSED, KNOWN, PLACE
-from tests.simlog import IDENTITY, SimRegistry, VirtualLoop, rows_of, schemas_of
+from tests.simlog import IDENTITY, SimLog, SimProducer, SimReader, SimRegistry, VirtualLoop, rows_of, schemas_of
 
 SESSION = 3.0
 HOT_SPACE = keys.hot_space(PLACE.space)
+COUNTS = {PLACE.category: PLACE.partitions}
 Rows = dict[bytes, bytes]
+T = TypeVar("T")
 
 
 @dataclass
 class Weather:
-    """How a store's server is: well, `away`, `hanging`, or `deaf`, which is that answers of commits are lost."""
+    """How a store's server is: well, `slow`, `away`, `hanging`, or `deaf`: then answers of commits are lost."""
 
     now: str = "well"
 
@@ -38,6 +48,8 @@ class Weather:
         """Raises, or never returns."""
         if self.now == "away":
             raise Unavailable("the hot store is away")
+        if self.now == "slow":
+            await asyncio.sleep(0.2)
         if self.now == "hanging":
             await asyncio.get_running_loop().create_future()
 
@@ -153,12 +165,18 @@ class HotBench:
         self.stores = RememberingStores(self.store)
         self.hot = MemoryStores(self.loop.time)
         self.weather = Weather()
+        self.follower = Follower(SimReader(SimLog()), schemas_of(self.registry, "system", account.SCHEMAS), PLACE)
+        self.follower.decisions = self.projecting.decisions
         self.processes: list[FedStores] = []
+        self.reading = HotRows(WeatheredStores(self.hot, self.weather), SESSION)
+        self.spaces = Spaces(self.stores, "lighthouse", COUNTS, self.reading)
+        self.ticker = Ticker(SimProducer(SimLog(), self.loop), self.loop.time)
         self.end = 0
         self.deploy()
 
     def close(self) -> None:
         """Ends every task."""
+        self.loop.run(self.follower.close())
         for process in self.processes:
             task = self.loop.create_task(process.close())
             while not task.done():
@@ -178,6 +196,15 @@ class HotBench:
         kept = self.kept
         self.processes.append(FedStores(self.stores, WeatheredStores(self.hot, self.weather), lambda _: kept, SESSION))
         self.loop.run(self._open(code, fed))
+
+    def beside(self) -> None:
+        """Whoever owns the category's other partition, which is empty and has no hot store, builds what there is."""
+        place = replace(PLACE, partition=1)
+        code = Code(self.schemas, self.typed, StateCache(100, 100_000), self.projecting)
+        other = Owner(place, self.stores.open(place.space), code)
+        self.loop.run(other.open(LogEnds(IDENTITY, 0, 0)))
+        while other.building:
+            self.loop.run(other.build(1))
 
     async def _open(self, code: Code, fed: bool) -> None:
         stores = self.processes[-1] if fed else self.stores
@@ -210,8 +237,8 @@ class HotBench:
                 self.loop.run(self.owner.beat())
             except LighthouseError:
                 return
-            self.loop.advance(min(seconds, 0.5))
-            seconds -= 0.5
+            self.loop.advance(min(seconds, 0.2))
+            seconds -= 0.2
 
     def fail_over(self, changes: int) -> None:
         """The history's server forgets its last changes; its owner finds out, and another one comes."""
@@ -224,6 +251,27 @@ class HotBench:
         self.weather.now = "well"
         self.beat(seconds)
         self.loop.settle()
+
+    # Readers.
+
+    @property
+    def history(self) -> History:
+        """The read side of streams, in a process that has the hot store."""
+        return History(self.schemas, self.spaces, {"account": self.typed}, self.ticker, 60.0)
+
+    def rows(self, hot: bool = True) -> Projections:
+        """The read side of projections, in a process that has the hot store, or none."""
+        catalog = Catalog(projections=tuple(self.projecting.projections))
+        spaces = self.spaces if hot else Spaces(self.stores, "lighthouse", COUNTS)
+        return Projections(spaces, catalog, self.follower, self.ticker, Limits(SESSION, 5.0, 60.0))
+
+    def asked(self, question: Coroutine[Any, Any, T]) -> T:
+        """The answer, however long it takes; only readers' time passes, and no owner beats."""
+        task = self.loop.create_task(question)
+        self.loop.settle()
+        while not task.done():
+            self.loop.advance(0.05)
+        return task.result()
 
     # What must hold.
 

@@ -25,14 +25,14 @@ from tests.model.bench import Draft, records
 from tests.model.hotbench import HOT_SPACE, HotBench
 from tests.property.test_projections import DRAFTS, Balance, project_balance, project_many_memos, project_memos
 
-PATIENT = settings(deadline=None)
+PATIENT = settings(deadline=None, max_examples=600)
 BALANCES = Projection("balances", 1, project_balance, Balance, versioned=True, hot=True)
 MEMOS = Projection("memos", 1, project_memos, int, merge=max, project_many=project_many_memos, hot=True)
 COLD = Projection("cold", 1, project_memos, int, merge=max)
 
 SMALL = {
     streams.hot: {"LARGEST": 9, "MOST_KEYS": 40, "MOST_MISSED": 60},
-    streams.hot_follower: {"SLICE": 3, "FEW": 2, "AT_ONCE": 5, "QUEUE_ROWS": 40, "SLICE_BYTES": 400},
+    streams.hot_follower: {"SLICE": 2, "FEW": 1, "AT_ONCE": 5, "QUEUE_ROWS": 40, "SLICE_BYTES": 400},
     streams.hot_feed: {"MOST_COMMITS": 12, "SPARE": 2, "MOST_KEYS": 90, "FORGOTTEN_AT_ONCE": 5},
 }
 """Bounds that a short run meets."""
@@ -41,9 +41,11 @@ STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("take"), st.integers(1, 5)),
         st.tuples(st.just("take"), st.integers(1, 5)),
+        st.tuples(st.just("take"), st.integers(1, 5)),
+        st.tuples(st.just("pass"), st.sampled_from([0.1, 0.2])),
         st.tuples(st.just("build"), st.integers(1, 9)),
-        st.tuples(st.just("pass"), st.sampled_from([0, 1, 4, 30])),
-        st.tuples(st.just("weather"), st.sampled_from(["well", "away", "hanging", "deaf"])),
+        st.tuples(st.just("pass"), st.sampled_from([0, 0.1, 0.2, 1, 4, 30])),
+        st.tuples(st.just("weather"), st.sampled_from(["well", "slow", "slow", "away", "hanging", "deaf"])),
         st.tuples(st.just("hand over"), st.booleans()),
         st.tuples(st.just("unfed"), st.just(0)),
         st.tuples(st.just("fail over"), st.integers(1, 6)),
@@ -51,7 +53,7 @@ STEPS = st.lists(
         st.tuples(st.just("hot is lost"), st.just(0)),
         st.tuples(st.just("decide"), st.integers(0, 3)),
     ),
-    max_size=40,
+    max_size=60,
 )
 
 
