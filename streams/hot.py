@@ -1,9 +1,9 @@
 """Hot rows: which of a commit's rows are hot, and what brings a hot space up to its history. Pure.
 
 A hot space follows the history commit by commit. What it lacks is copied in slices: first keys that it is known to
-have missed, then whole prefixes, one after the other. A slice was read at some commit of the history, and is merged
-with the changes around it in the order of their commits, so that what has been copied is always of one position. Only
-while there are missed keys are its rows of several positions; then it is not `following`, and nobody reads from it.
+have missed, then whole prefixes, one after the other. A slice was read at some commit of the history, and goes to the
+hot space together with all changes up to that commit and beyond: so what has been copied is always of one position.
+Only while there are missed keys are its rows of several; then it is not `following`, and nobody reads from it.
 """
 
 from __future__ import annotations
@@ -183,11 +183,8 @@ class Copy:
         self._tidy()
 
     def has(self, key: bytes) -> bool:
-        """Whether the row of this key is to be there by now."""
-        hot = self.hot
-        if key.startswith(tuple(hot.complete)):
-            return True
-        return bool(hot.copying) and key.startswith(hot.copying) and key <= hot.cursor
+        """Whether the row of this key is to be there: of a prefix being copied all that changes, from the start."""
+        return key.startswith(tuple(filter(None, (*self.hot.complete, self.hot.copying))))
 
     @property
     def next_prefix(self) -> bytes:
@@ -202,16 +199,16 @@ class Copy:
         return bool(self.missing or self.hot.doomed or self.next_prefix)
 
     def merge(self, changes: Sequence[Change], found: Slice | None = None, removal: Removal | None = None) -> Writes:
-        """One commit of the hot space: the changes in their order, and the slice at its place among them."""
+        """One commit of the hot space: the slice, and the changes in their order, up to the slice's commit at least.
+
+        Those that the slice has seen are merged as well: the last one of each row comes to what the slice holds.
+        """
         writes = Writes()
         if removal is not None:
             self._remove(writes, removal)
-        before = [change for change in changes if found is not None and change.commit <= found.commit]
-        for change in before:
-            self._take(writes, change)
         if found is not None:
             self._copy(writes, found)
-        for change in changes[len(before) :]:
+        for change in changes:
             self._take(writes, change)
         self._finish(writes)
         return writes

@@ -265,9 +265,8 @@ class Changed(msgspec.Struct, array_like=True, frozen=True):
 class Hot(msgspec.Struct, array_like=True, frozen=True):
     """How far a hot space has copied its history: up to the commit of this owner and number.
 
-    The rows of the `complete` prefixes are there, and of the prefix being `copying` those up to and with the key
-    `cursor`; `doomed` are prefixes whose rows are being removed. While the space is not `following`, its rows are of
-    several positions.
+    The rows of the `complete` prefixes are there. The prefix being `copying` goes on behind the key `cursor`; `doomed`
+    are prefixes whose rows are being removed. While the space is not `following`, its rows are of several positions.
     """
 
     owner: bytes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,12 +20,14 @@ from bridge.decisions import BuildAnswered, BuildBegun, BuildDropped, Decisions
 from bridge.errors import LighthouseError
 from bridge.log.record import Record
 from bridge.projection import Projection
+from bridge.query.reader import When
 from streams.builds import Projecting
 from tests.model.bench import Draft, records
 from tests.model.hotbench import HOT_SPACE, HotBench
 from tests.property.test_projections import DRAFTS, Balance, project_balance, project_many_memos, project_memos
+from tests.property.test_projections import STREAMS as ACCOUNTS
 
-PATIENT = settings(deadline=None, max_examples=600)
+PATIENT = settings(deadline=None)
 BALANCES = Projection("balances", 1, project_balance, Balance, versioned=True, hot=True)
 MEMOS = Projection("memos", 1, project_memos, int, merge=max, project_many=project_many_memos, hot=True)
 COLD = Projection("cold", 1, project_memos, int, merge=max)
@@ -52,6 +54,7 @@ STEPS = st.lists(
         st.tuples(st.just("hot fails over"), st.integers(1, 4)),
         st.tuples(st.just("hot is lost"), st.just(0)),
         st.tuples(st.just("decide"), st.integers(0, 3)),
+        st.tuples(st.just("ask"), st.sampled_from(ACCOUNTS)),
     ),
     max_size=60,
 )
@@ -115,6 +118,17 @@ class Run:
                 bench.hot._stores.pop(HOT_SPACE, None)
             case "decide":
                 self._decide(value)
+            case "ask":
+                self._ask(value)
+
+    def _ask(self, stream: str) -> None:
+        """Whoever has seen all that there is, is told what the history tells."""
+        bench, when = self.bench, When(wanted={("account", 0): self.bench.store.state.mark.position})
+        hot, cold = (_said(bench, bench.rows(hot).row("streams", stream, when)) for hot in (True, False))
+        assert hot == cold
+        least = self.bench.store.state.mark.position
+        hot, cold = (_said(bench, bench.history.state(stream, least=one)) for one in (least, None))
+        assert hot == cold
 
     def _decide(self, what: int) -> None:
         decided = self.decisions.of("memos")
@@ -125,6 +139,14 @@ class Run:
             self.decisions.take("system/memos", BuildAnswered(1, self.generation))
         elif what == 2 and decided.answers([1]) == (1, self.generation) and self.generation:
             self.decisions.take("system/memos", BuildDropped(1, self.generation - 1))
+
+
+def _said(bench: HotBench, question: Coroutine[Any, Any, Any]) -> Any:
+    """The answer, or what was wrong with the question."""
+    try:
+        return bench.asked(question)
+    except LighthouseError as error:
+        return type(error), str(error)
 
 
 @PATIENT

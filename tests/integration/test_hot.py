@@ -1,0 +1,81 @@
+"""Rows over HTTP from a hot store, with real Kafka: read-your-writes, and a hot store that is lost and filled again."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from bridge.settings import Settings
+from tests.integration.test_projections import append, at_least
+from tests.servers import PATIENCE, prepare, ready, running, servers, until, url
+
+pytestmark = pytest.mark.integration
+
+PROCESSOR = ("streams", "--role", "processor")
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Kafka, a registry and topics; the processes have a hot store of their own."""
+    home = tmp_path_factory.mktemp("hot")
+    with servers(home) as settings:
+        served = settings.model_copy(update={"hot_store": f"lmdb://{home / 'warm'}"})
+        asyncio.run(prepare(served))
+        yield served
+
+
+@contextmanager
+def started(settings: Settings) -> Iterator[None]:
+    """A processor, and an API that is ready."""
+    with running(settings, *PROCESSOR), running(settings, "bridge.api"):
+        until(lambda: ready(settings), f"the API is ready; its log lies in {settings.root}")
+        yield
+
+
+def reads(api: httpx.Client) -> dict[str, float]:
+    """How many questions the hot store has answered in this process, and how many it has not."""
+    families = text_string_to_metric_families(api.get("/metrics").text)
+    samples = [sample for family in families if family.name == "lighthouse_hot_reads" for sample in family.samples]
+    return {sample.labels["outcome"]: sample.value for sample in samples}
+
+
+def head(api: httpx.Client, stream: str, written: httpx.Response) -> int:
+    """The head that a row tells to whoever has seen this append, and the state of the same moment."""
+    row = api.get(f"/v1/projections/streams/rows/{stream}", headers=at_least(written))
+    state = api.get(f"/v1/streams/{stream}/state", headers=at_least(written))
+    assert (row.status_code, state.status_code) == (200, 200), (row.text, state.text)
+    told: int = row.json()["row"]["head"]
+    assert state.json()["version"] == told - 1
+    return told
+
+
+def answered(api: httpx.Client, stream: str, written: httpx.Response) -> bool:
+    """Whether row and state are answered by the hot store, and right."""
+    before = reads(api)["hot"]
+    assert head(api, stream, written) == 3
+    return reads(api)["hot"] == before + 2
+
+
+def test_rows_come_from_the_hot_store_and_are_right_while_it_is_lost(served: Settings, stream: str) -> None:
+    with httpx.Client(base_url=url(served), trust_env=False, timeout=PATIENCE) as api:
+        with started(served):
+            for version in range(3):
+                written = append(api, stream, version)
+                assert head(api, stream, written) == version + 1
+            until(lambda: answered(api, stream, written), "the hot store answers")
+            page = api.get("/v1/projections/activity/rows", headers=at_least(written)).json()
+            assert sum(row["row"] for row in page["rows"] if row["key"].endswith("/project/CommitRecorded")) == 3
+        assert served.hot_store.startswith("lmdb://")
+        shutil.rmtree(Path(served.hot_store.removeprefix("lmdb://")))
+        with started(served):
+            assert head(api, stream, written) == 3, "what is being copied is the history's to tell"
+            until(lambda: answered(api, stream, written), "the hot store was filled again")
+            more = append(api, f"{stream}-b", 0)
+            assert head(api, f"{stream}-b", more) == 1
