@@ -70,7 +70,7 @@ class FedStore:
 
     def _outlived(self, number: int) -> tuple[set[bytes], int]:
         """The rows of changes that go with this commit, and the oldest that stays."""
-        oldest = max(self._oldest, min(self.follower.copied - SPARE, number), number - MOST_COMMITS)
+        oldest = max(self._oldest, min(self.follower.copied - SPARE, number), number - MOST_COMMITS + 1)
         if self._keys > MOST_KEYS and self._named:
             oldest = max(oldest, self._named[0][0] + 1)
         oldest = min(oldest, self._oldest + FORGOTTEN_AT_ONCE)

@@ -43,6 +43,7 @@ class Weather:
     """How a store's server is: well, `slow`, `away`, `hanging`, or `deaf`: then answers of commits are lost."""
 
     now: str = "well"
+    wipes: int = 0
 
     async def meet(self) -> None:
         """Raises, or never returns."""
@@ -97,6 +98,7 @@ class Weathered:
     async def wipe(self, mark: Mark) -> Mark:
         """See the contract."""
         await self._weather.meet()
+        self._weather.wipes += 1
         return await self._store.wipe(mark)
 
     async def close(self) -> None:

@@ -21,8 +21,10 @@ from bridge.errors import LighthouseError
 from bridge.log.record import Record
 from bridge.projection import Projection
 from bridge.query.reader import When
+from bridge.store import keys
+from bridge.store.memory import MemoryStores
 from streams.builds import Projecting
-from tests.model.bench import Draft, records
+from tests.model.bench import Draft, deposit, numbered, records
 from tests.model.hotbench import HOT_SPACE, HotBench
 from tests.property.test_projections import DRAFTS, Balance, project_balance, project_many_memos, project_memos
 from tests.property.test_projections import STREAMS as ACCOUNTS
@@ -169,3 +171,137 @@ def test_hot_rows_are_those_of_the_history(drafts: list[Draft], steps: list[tupl
             run.bench.complete()
         finally:
             run.bench.close()
+
+
+@pytest.fixture
+def bench() -> Iterator[HotBench]:
+    """Twenty streams' worth of rows in the history and in the hot space, under small bounds."""
+    with small():
+        bench = HotBench(Projecting([BALANCES, MEMOS], Decisions(), Cache(100, 100_000)))
+        bench.built()
+        for start in range(0, 20, 5):
+            bench.take(LOG[start : start + 5])
+            bench.settled(2.0)
+        bench.complete()
+        yield bench
+        bench.close()
+
+
+LOG = records(numbered(Draft(stream, [deposit(1, "xyz"[number % 3])]) for number, stream in enumerate(ACCOUNTS * 20)))
+
+
+def take(bench: HotBench, records: int) -> None:
+    """The next records, in a batch each."""
+    for _ in range(records):
+        bench.take(LOG[bench.owner.rewind() : bench.owner.mark.position + 1])
+
+
+def watched(bench: HotBench, seconds: float) -> list[bool]:
+    """Whether the hot space was following, at each moment of some seconds; it is checked each time."""
+    seen = []
+    for _ in range(int(seconds / 0.1)):
+        bench.beat(0.1)
+        bench.check()
+        seen.append((hot := bench.hot_row()) is not None and hot.following)
+    return seen
+
+
+def wipes(bench: HotBench) -> int:
+    """How often the hot space was begun anew."""
+    return bench.weather.wipes
+
+
+def test_what_was_missed_is_read_again_in_slices_that_nobody_reads_between(bench: HotBench) -> None:
+    bench.weather.now = "away"
+    take(bench, 8)
+    bench.weather.now = "slow"
+    seen = watched(bench, 20.0)
+    assert False in seen, "rows of several positions were there for a while"
+    assert seen[-1]
+    assert wipes(bench) == 1, "nothing was copied afresh but the first time"
+    bench.complete()
+
+
+def test_batches_go_on_while_what_was_missed_is_read(bench: HotBench) -> None:
+    bench.weather.now = "away"
+    take(bench, 6)
+    bench.weather.now = "slow"
+    for _ in range(10):
+        watched(bench, 0.5)
+        take(bench, 1)
+        bench.check()
+    bench.settled()
+    assert wipes(bench) == 1
+    bench.complete()
+
+
+def test_an_outage_that_lasts_is_bounded_in_the_history_and_ends_in_a_fresh_copy(bench: HotBench) -> None:
+    bench.weather.now = "hanging"
+    take(bench, 30)
+    kept = [key for key in bench.store.state.rows if key.startswith(keys.CHANGES)]
+    assert len(kept) <= SMALL[streams.hot_feed]["MOST_COMMITS"]
+    bench.settled()
+    assert wipes(bench) == 2
+    bench.complete()
+    take(bench, 9)
+    bench.settled(2.0)
+    take(bench, 1)
+    kept = [key for key in bench.store.state.rows if key.startswith(keys.CHANGES)]
+    assert len(kept) <= SMALL[streams.hot_feed]["SPARE"] + 2, "what the hot space has is not kept"
+
+
+def test_a_copy_goes_on_where_it_stood_when_the_partition_moves(bench: HotBench) -> None:
+    bench.hot.open(HOT_SPACE).state = MemoryStores().open(HOT_SPACE).state
+    bench.weather.now = "slow"
+    bench.deploy()
+    while (hot := bench.hot_row()) is None or not hot.cursor:
+        bench.beat(0.1)
+    before = bench.hot_row()
+    bench.let_go()
+    bench.beat(1.0)
+    bench.deploy()
+    take(bench, 2)
+    watched(bench, 3.0)
+    assert before is not None
+    assert wipes(bench) == 2
+    bench.settled()
+    bench.complete()
+
+
+def test_a_build_that_is_not_live_any_more_leaves_the_hot_space(bench: HotBench) -> None:
+    memos = keys.rows(keys.projection("memos", keys.build(1, 0)))
+    assert any(key.startswith(memos) for key in bench.hot_rows())
+    bench.projecting = Projecting([BALANCES], bench.projecting.decisions, Cache(100, 100_000))
+    bench.deploy()
+    take(bench, 1)
+    bench.settled()
+    assert not [key for key in bench.hot_rows() if key.startswith(memos)]
+    bench.complete()
+    bench.projecting = Projecting([BALANCES, MEMOS], bench.projecting.decisions, Cache(100, 100_000))
+    bench.deploy()
+    bench.built()
+    bench.settled()
+    assert any(key.startswith(memos) for key in bench.hot_rows())
+    bench.complete()
+
+
+def test_a_dropped_build_leaves_while_its_owner_goes_on(bench: HotBench) -> None:
+    decisions = bench.projecting.decisions
+    decisions.take("system/memos", BuildBegun(1, 1))
+    bench.built()
+    decisions.take("system/memos", BuildAnswered(1, 1))
+    decisions.take("system/memos", BuildDropped(1, 0))
+    bench.built()
+    watched(bench, 2.0)
+    assert wipes(bench) == 1
+    bench.complete()
+
+
+def test_a_large_commit_is_read_again_in_slices(bench: HotBench) -> None:
+    many = LOG[bench.owner.rewind() : 40]
+    bench.weather.now = "slow"
+    bench.take(many)
+    assert False in watched(bench, 20.0)
+    bench.settled()
+    assert wipes(bench) == 1
+    bench.complete()
