@@ -218,6 +218,11 @@ class HotBench:
         self.processes[-1].let_go(PLACE.space)
         self.loop.settle()
 
+    def crash(self) -> None:
+        """The process ends at once, and with it what its follower had not told yet."""
+        for fed in self.processes[-1]._fed.values():
+            self.loop.run(fed.follower.close(0.0))
+
     def take(self, batch: Sequence[Record]) -> None:
         """One batch."""
         self.end = max(self.end, batch[-1].offset + 1)

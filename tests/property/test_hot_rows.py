@@ -51,6 +51,7 @@ STEPS = st.lists(
         st.tuples(st.just("pass"), st.sampled_from([0, 0.1, 0.2, 1, 4, 30])),
         st.tuples(st.just("weather"), st.sampled_from(["well", "slow", "slow", "away", "hanging", "deaf"])),
         st.tuples(st.just("hand over"), st.booleans()),
+        st.tuples(st.just("crash"), st.just(0)),
         st.tuples(st.just("unfed"), st.just(0)),
         st.tuples(st.just("fail over"), st.integers(1, 6)),
         st.tuples(st.just("hot fails over"), st.integers(1, 4)),
@@ -109,6 +110,9 @@ class Run:
             case "hand over":
                 if value:
                     bench.let_go()
+                bench.deploy()
+            case "crash":
+                bench.crash()
                 bench.deploy()
             case "unfed":
                 bench.deploy(fed=False)
