@@ -5,14 +5,20 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from bridge.local import ports
 from bridge.settings import Settings
+from bridge.store import keys
+from bridge.store.contract import Stores
+from bridge.store.lmdb_store import LmdbStores
+from bridge.store.rows import Hot
+from tests.checker import rows_of
 from tests.integration.test_projections import append, at_least
 from tests.servers import PATIENCE, prepare, ready, running, servers, until, url
 
@@ -79,3 +85,44 @@ def test_rows_come_from_the_hot_store_and_are_right_while_it_is_lost(served: Set
             until(lambda: answered(api, stream, written), "the hot store was filled again")
             more = append(api, f"{stream}-b", 0)
             assert head(api, f"{stream}-b", more) == 1
+
+
+def test_a_killed_processor_leaves_hot_rows_that_its_successor_completes(served: Settings, stream: str) -> None:
+    """kill -9 in the middle of appends, three times; in the end the hot rows are the history's, byte for byte."""
+    settings = served.model_copy(update={"api_port": ports.pick(1)[0]})
+    with httpx.Client(base_url=url(settings), trust_env=False, timeout=PATIENCE) as api, ExitStack() as stack:
+        stack.enter_context(running(settings, "bridge.api"))
+        for number in range(4):
+            with running(settings, *PROCESSOR) as processor:
+                until(lambda: ready(settings), "every partition has an owner")
+                written = [append(api, f"{stream}-{one}", number) for one in range(8)]
+                if number < 3:
+                    processor.kill()
+                    continue
+                for one, answer in enumerate(written):
+                    assert head(api, f"{stream}-{one}", answer) == 4
+                until(lambda: asyncio.run(equal(settings)), "the hot rows are the history's")
+
+
+async def equal(settings: Settings) -> bool:
+    """Whether each partition of the category has every hot row that its history has, and no other."""
+    far = LmdbStores(Path(settings.hot_store.removeprefix("lmdb://")), settings)
+    near = LmdbStores(settings.root / "stores", settings)
+    try:
+        return all([await _equal(near, far, f"lighthouse.project-{number}") for number in range(settings.partitions)])
+    finally:
+        await near.close()
+        await far.close()
+
+
+async def _equal(near: Stores, far: Stores, space: str) -> bool:
+    position, history = await rows_of(near.open(space))
+    copied, hot = await rows_of(far.open(keys.hot_space(space)))
+    if keys.HOT not in hot or copied != position or not (row := Hot.unpack(hot[keys.HOT])).following:
+        return False
+    told = (keys.CLOCK, keys.REBUILD, *(keys.PROGRESS + keys.name(name) for name in ("activity", "streams")))
+    prefixes = (*row.complete, *told)
+    expected = {key: value for key, value in history.items() if key.startswith(prefixes)}
+    assert len(row.complete) >= 3, f"heads and two projections at least: {row.complete}"
+    assert {key: value for key, value in hot.items() if key != keys.HOT} == expected
+    return True
