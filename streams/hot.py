@@ -91,7 +91,7 @@ class Kept:
 class Change:
     """What one commit of the history, by this owner, changed in hot rows and in those by which readers judge.
 
-    `at` is when it was made, on the loop's clock.
+    `at` is when it was told, on the loop's clock.
     """
 
     owner: bytes
@@ -107,7 +107,7 @@ class Change:
         return sum(len(value) for value in self.rows.values() if value is not None)
 
 
-def change_of(kept: Kept, owner: bytes, where: tuple[int, int], writes: Writes, at: float = 0.0) -> Change:
+def change_of(kept: Kept, owner: bytes, where: tuple[int, int], writes: Writes) -> Change:
     """The change that a commit makes; `where` is its number and its position."""
     rows: dict[bytes, bytes | None] = {}
     standing: dict[bytes, bytes | None] = {}
@@ -118,7 +118,7 @@ def change_of(kept: Kept, owner: bytes, where: tuple[int, int], writes: Writes, 
             standing[key] = value
     rows |= dict.fromkeys(filter(kept.holds, writes.deletes))
     standing |= dict.fromkeys(filter(kept.tells, writes.deletes))
-    return Change(owner, *where, rows, standing, at)
+    return Change(owner, *where, rows, standing)
 
 
 def told(kept: Kept, change: Change) -> Changed:

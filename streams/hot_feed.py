@@ -58,7 +58,7 @@ class FedStore:
     async def commit(self, mark: Mark, position: int, writes: Writes) -> Mark:
         """See the contract. Says in a row of its own which hot rows change, until the hot space has them."""
         number = mark.commit + 1
-        change = change_of(self._kept, self._name, (number, position), writes, asyncio.get_running_loop().time())
+        change = change_of(self._kept, self._name, (number, position), writes)
         named = told(self._kept, change)
         forgotten, oldest = self._outlived(number)
         puts = {**writes.puts, keys.change(number): named.pack()}

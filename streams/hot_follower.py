@@ -97,7 +97,7 @@ class Follower:
             self._forget()
             self._lost = True
         else:
-            self._queue.append(change)
+            self._queue.append(replace(change, at=asyncio.get_running_loop().time()))
         self._wake()
 
     def beat(self, mark: Mark) -> None:
