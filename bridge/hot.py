@@ -10,7 +10,7 @@ import structlog
 
 from bridge.errors import LighthouseError
 from bridge.store import keys
-from bridge.store.contract import Stores, View
+from bridge.store.contract import UNOWNED, Store, Stores, View
 from bridge.store.rows import Hot
 
 log = structlog.get_logger()
@@ -38,6 +38,7 @@ class HotRows:
         self._session = session
         self._failed = False
         self._rests_until = 0.0
+        self._follow_at: dict[str, float] = {}
 
     async def ask(self, space: str, read: Callable[[View], Awaitable[T | None]]) -> T | None:
         """What `read` makes of a view of a partition's hot space; None where the history must be asked."""
@@ -51,7 +52,7 @@ class HotRows:
     async def rows(
         self, view: View, prefixes: Sequence[bytes], least: int, wanted: Sequence[bytes]
     ) -> list[bytes | None] | None:
-        """The values of these rows, of prefixes that must be complete, at the position `least` or behind it.
+        """C4: the values of these rows, of prefixes that must be complete, at the position `least` or behind it.
 
         None where the space cannot tell: it is behind, being copied, or nobody feeds it.
         """
@@ -75,9 +76,13 @@ class HotRows:
         return True
 
     async def _asked(self, space: str, read: Callable[[View], Awaitable[T | None]]) -> T | None:
+        store = self.stores.open(keys.hot_space(space))
         try:
-            async with asyncio.timeout(PATIENCE), self.stores.open(keys.hot_space(space)).view() as view:
-                found = await read(view)
+            async with asyncio.timeout(PATIENCE):
+                async with store.view() as view:
+                    found = await read(view)
+                if found is None:
+                    await self._follow(space, store)
         except (LighthouseError, OSError, TimeoutError) as error:
             if not self._failed:
                 log.warning("the hot store is not asked for a while", error=repr(error))
@@ -87,3 +92,10 @@ class HotRows:
             log.info("the hot store answers again")
         self._failed = False
         return found
+
+    async def _follow(self, space: str, store: Store) -> None:
+        """Each second: has the store look whether its space is another by now, as one in files may be."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._follow_at.get(space, 0.0):
+            self._follow_at[space] = now + REST
+            await store.wait(UNOWNED.position, PATIENCE)

@@ -71,7 +71,10 @@ class _Hot:
 
 
 class Follower:
-    """Feeds the hot space of one partition, from `start` until it was told to `leave`."""
+    """Feeds the hot space of one partition under one owner, from the first that it is told until it is to `leave`.
+
+    `copied` is the last commit of the history that the hot space has, all of it.
+    """
 
     def __init__(self, sides: Sides) -> None:
         self.copied = -1
@@ -167,9 +170,10 @@ class Follower:
             return
 
     async def _open(self) -> _Hot:
-        """Takes the hot space over, and judges what it lacks. Raises Fenced where the history is another owner's."""
+        """C3: takes the hot space over, and judges what it lacks. Raises Fenced where the history is another's."""
         sides = self._sides
-        await _within(PATIENCE, sides.history.beat(self._owned))
+        async with self._reading():
+            pass
         mark = await _within(PATIENCE, sides.hot.own())
         raw, there = await _within(PATIENCE, self._look(mark))
         self._forget()  # what is told from here on is in the view below, or comes after it
@@ -197,9 +201,13 @@ class Follower:
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[View]:
-        """A view of the history. Raises Fenced where that is another owner's, or has gone back in a fail-over."""
+        """A view of the history. Raises Fenced where that is another owner's, or has gone back in a fail-over.
+
+        Then this follower has nothing to say any more, though nobody may have told it so yet.
+        """
         async with self._sides.turns, self._sides.history.view() as view:
             if view.mark.epoch != self._owned.epoch or view.mark.commit < self._owned.commit:
+                self.leave()
                 raise Fenced(f"{self._sides.space} is at {view.mark}, behind or beside {self._owned}")
             yield view
 
@@ -218,7 +226,7 @@ class Follower:
             await self._turn(hot)
 
     async def _turn(self, hot: _Hot) -> None:
-        """One commit of the hot space, if there is anything to say."""
+        """C2: one commit of the hot space, if there is anything to say."""
         began = asyncio.get_running_loop().time()
         if self._queue and began - self._queue[0].at > self._sides.session:
             self._lost = True  # readers must not be given what is that old

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -37,14 +37,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         yield served
 
 
-@contextmanager
-def started(settings: Settings) -> Iterator[None]:
-    """A processor, and an API that is ready."""
-    with running(settings, *PROCESSOR), running(settings, "bridge.api"):
-        until(lambda: ready(settings), f"the API is ready; its log lies in {settings.root}")
-        yield
-
-
 def reads(api: httpx.Client) -> dict[str, float]:
     """How many questions the hot store has answered in this process, and how many it has not."""
     families = text_string_to_metric_families(api.get("/metrics").text)
@@ -70,17 +62,19 @@ def answered(api: httpx.Client, stream: str, written: httpx.Response) -> bool:
 
 
 def test_rows_come_from_the_hot_store_and_are_right_while_it_is_lost(served: Settings, stream: str) -> None:
-    with httpx.Client(base_url=url(served), trust_env=False, timeout=PATIENCE) as api:
-        with started(served):
+    with httpx.Client(base_url=url(served), trust_env=False, timeout=PATIENCE) as api, running(served, "bridge.api"):
+        with running(served, *PROCESSOR):
+            until(lambda: ready(served), f"the API is ready; its log lies in {served.root}")
             for version in range(3):
                 written = append(api, stream, version)
                 assert head(api, stream, written) == version + 1
             until(lambda: answered(api, stream, written), "the hot store answers")
             page = api.get("/v1/projections/activity/rows", headers=at_least(written)).json()
             assert sum(row["row"] for row in page["rows"] if row["key"].endswith("/project/CommitRecorded")) == 3
-        assert served.hot_store.startswith("lmdb://")
         shutil.rmtree(Path(served.hot_store.removeprefix("lmdb://")))
-        with started(served):
+        assert head(api, stream, written) == 3
+        with running(served, *PROCESSOR):
+            until(lambda: ready(served), "every partition has an owner again")
             assert head(api, stream, written) == 3, "what is being copied is the history's to tell"
             until(lambda: answered(api, stream, written), "the hot store was filled again")
             more = append(api, f"{stream}-b", 0)
