@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import structlog
 
-from bridge.errors import LighthouseError
+from bridge.errors import LighthouseError, Unknown
 from bridge.store import keys
 from bridge.store.contract import UNOWNED, Store, Stores, View
 from bridge.store.rows import Hot
@@ -83,6 +83,8 @@ class HotRows:
                     found = await read(view)
                 if found is None:
                     await self._follow(space, store)
+        except Unknown:  # a view that did not last; the store answers
+            return None
         except (LighthouseError, OSError, TimeoutError) as error:
             if not self._failed:
                 log.warning("the hot store is not asked for a while", error=repr(error))

@@ -25,7 +25,8 @@ MOST_KEYS = 20_000
 """Keys that one commit's row names; of a commit that changed more it is only said that it did."""
 
 LARGEST = 4_000
-"""Rows of changes in one commit of the hot space; those of more are read again, in slices."""
+LARGEST_BYTES = 8 * 1024 * 1024
+"""Rows in one commit of the hot space, and what they have in bytes; changes of more are read again, in slices."""
 
 MOST_MISSED = 200_000
 """Keys that are read again one by one; beyond these everything is copied afresh."""
@@ -179,6 +180,7 @@ class Copy:
     last: Change | None = None
 
     def __post_init__(self) -> None:
+        self._size = 0
         self.missing = {key for key in self.missing if self.has(key)}
         self._tidy()
 
@@ -203,7 +205,7 @@ class Copy:
 
         Those that the slice has seen are merged as well: the last one of each row comes to what the slice holds.
         """
-        writes = Writes()
+        writes, self._size = Writes(), 0
         if removal is not None:
             self._remove(writes, removal)
         if found is not None:
@@ -217,10 +219,12 @@ class Copy:
         """One change; of a very large one only the keys, for a commit is to be short."""
         self.last = change
         rows = {key: value for key, value in change.rows.items() if self.has(key)}
-        if len(writes.puts) + len(writes.deletes) + len(rows) > LARGEST:
+        size = sum(len(value) for value in rows.values() if value is not None)
+        if len(writes.puts) + len(writes.deletes) + len(rows) > LARGEST or self._size + size > LARGEST_BYTES:
             self.missing |= rows.keys()
         else:
             self.missing -= rows.keys()
+            self._size += size
             _write(writes, rows)
         _write(writes, change.standing)
         for key, value in change.standing.items():

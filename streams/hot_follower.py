@@ -36,7 +36,7 @@ SLICE = 500
 SLICE_BYTES = 1024 * 1024
 """Rows of the history that are copied in one commit of the hot space, and what they may have in bytes."""
 
-FEW = 50
+FEW = 20
 """Missed rows that are read at once, until they have that many bytes."""
 
 PATIENCE = 5.0
@@ -205,11 +205,13 @@ class Follower:
 
         Then this follower has nothing to say any more, though nobody may have told it so yet.
         """
-        async with self._sides.turns, self._sides.history.view() as view:
-            if view.mark.epoch != self._owned.epoch or view.mark.commit < self._owned.commit:
-                self.leave()
-                raise Fenced(f"{self._sides.space} is at {view.mark}, behind or beside {self._owned}")
-            yield view
+        async with self._sides.turns:
+            owned = self._owned  # as it is before the view is asked for: commits go on while it comes
+            async with self._sides.history.view() as view:
+                if view.mark.epoch != owned.epoch or view.mark.commit < owned.commit:
+                    self.leave()
+                    raise Fenced(f"{self._sides.space} is at {view.mark}, behind or beside {owned}")
+                yield view
 
     async def _look(self, mark: Mark) -> tuple[bytes | None, list[bytes]]:
         """The hot space's row, and the keys of its builds' progress."""

@@ -154,7 +154,8 @@ class Projections:
         if not key or len(key.encode()) > KEY_BYTES or "\0" in key:
             raise Invalid("key", f"a row's key has 1 to {KEY_BYTES} bytes, none of them zero")
         asked = await self._ask(name, when)
-        parts = await self._parts(asked, self._holding(asked.projection, key), lambda view: _one(view, asked, key))
+        holding = self._holding(asked.projection, key)
+        parts = await self._parts(asked, holding, lambda view: _one(view, asked, key), key)
         values = _values(asked.projection, (raw for part in parts for _, raw in part.found))
         if not values:
             raise _placed(NotFound(f"projection {name} has no row {key[:80]!r}"), parts)
@@ -192,13 +193,12 @@ class Projections:
         known = is_stream(stream) and category in self._spaces.categories and projection.reads(category)
         return [self._spaces.of(stream)] if known else []
 
-    async def _parts(self, asked: _Asked, spaces: Sequence[Space], read: Any) -> list[_Part]:
-        return [await self._part(asked, space, read) for space in spaces]
+    async def _parts(self, asked: _Asked, spaces: Sequence[Space], read: Any, key: str = "") -> list[_Part]:
+        """What the partitions hold; `key` is that of the only row that is read."""
+        return [await _hot_part(asked, space, read, key) or await self._part(asked, space, read) for space in spaces]
 
     async def _part(self, asked: _Asked, space: Space, read: Any) -> _Part:
         """What one partition holds, once its build has passed the position that was asked for."""
-        if (found := await _hot_part(asked, space, read)) is not None:
-            return found
         while True:
             async with space.store.view() as view:
                 progress = await _progress(space, view, asked)
@@ -221,18 +221,23 @@ class Projections:
         return _Part(space, await read(view), position, progress.live, final)
 
 
-async def _hot_part(asked: _Asked, space: Space, read: Any) -> _Part | None:
-    """The same from the hot space; None where that does not know, and the history's must be asked."""
+async def _hot_part(asked: _Asked, space: Space, read: Any, key: str) -> _Part | None:
+    """The same from the hot space; None where that does not know, and the history's must be asked.
+
+    A single row is read with those by which the space is judged: a far store is asked for a view, and once.
+    """
     hot = space.hot
     if hot is None or asked.when.time is not None or not asked.projection.hot:
         return None
     least, progress = _least(space, asked), keys.progress(asked.projection.name, keys.build(*asked.build))
+    row = (keys.row(asked.prefix, key),) if key else ()
 
     async def look(view: View) -> _Part | None:
-        told = await hot.rows(view, (keys.rows(asked.prefix),), least, (progress,))
+        told = await hot.rows(view, (keys.rows(asked.prefix),), least, (progress, *row))
         if not told or told[0] is None or not Progress.unpack(told[0]).live:
             return None
-        return _Part(space, await read(view), view.mark.position, True, False)
+        found = [(key, raw) for raw in told[1:] if raw is not None] if key else await read(view)
+        return _Part(space, found, view.mark.position, True, False)
 
     return await hot.ask(space.place.space, look)
 

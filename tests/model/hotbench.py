@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from bridge.application import Catalog
 from bridge.cache import StateCache
@@ -18,7 +18,7 @@ from bridge.query.reader import Projections
 from bridge.spaces import Limits, Spaces
 from bridge.store import keys
 from bridge.store.contract import Mark, Store, View, Writes
-from bridge.store.memory import MemoryStore, MemoryStores
+from bridge.store.memory import MemoryStore, MemoryStores, MemoryView
 from bridge.store.rows import Changed, Hot
 from bridge.system.follower import Follower
 from bridge.ticks import Ticker
@@ -120,12 +120,29 @@ class WeatheredStores:
         """The spaces belong to the test."""
 
 
+class LingeringView(MemoryView):
+    """A view that is there, but whose reader hears of it later."""
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        await asyncio.sleep(0.1)
+        return self
+
+
 class Remembering(MemoryStore):
-    """A history that knows what it was after each commit, and can go back to that in a fail-over."""
+    """A history that knows what it was after each commit, and can go back to that in a fail-over.
+
+    While it `lingers`, views of it take their time.
+    """
 
     def __init__(self, loop: VirtualLoop) -> None:
         super().__init__(PLACE.space, loop.time)
         self.past = [self.state]
+        self.lingers = False
+
+    def view(self) -> MemoryView:
+        """See the contract."""
+        return LingeringView(self) if self.lingers else super().view()
 
     def _become(self, rows: object, mark: Mark) -> Mark:
         after = super()._become(rows, mark)  # type: ignore[arg-type]
@@ -197,16 +214,16 @@ class HotBench:
         code = Code(self.schemas, self.typed, StateCache(100, 100_000), self.projecting)
         kept = self.kept
         self.processes.append(FedStores(self.stores, WeatheredStores(self.hot, self.weather), lambda _: kept, SESSION))
-        self.loop.run(self._open(code, fed))
+        self.asked(self._open(code, fed))
 
     def beside(self) -> None:
         """Whoever owns the category's other partition, which is empty and has no hot store, builds what there is."""
         place = replace(PLACE, partition=1)
         code = Code(self.schemas, self.typed, StateCache(100, 100_000), self.projecting)
         other = Owner(place, self.stores.open(place.space), code)
-        self.loop.run(other.open(LogEnds(IDENTITY, 0, 0)))
+        self.asked(other.open(LogEnds(IDENTITY, 0, 0)))
         while other.building:
-            self.loop.run(other.build(1))
+            self.asked(other.build(1))
 
     async def _open(self, code: Code, fed: bool) -> None:
         stores = self.processes[-1] if fed else self.stores
@@ -226,11 +243,11 @@ class HotBench:
     def take(self, batch: Sequence[Record]) -> None:
         """One batch."""
         self.end = max(self.end, batch[-1].offset + 1)
-        self.loop.run(self.owner.take(batch))
+        self.asked(self.owner.take(batch))
 
     def build(self, events: int = 1_000_000) -> None:
         """One slice of the builds (B2)."""
-        self.loop.run(self.owner.build(events))
+        self.asked(self.owner.build(events))
 
     def built(self) -> None:
         """All slices that there are to be done."""
@@ -241,7 +258,7 @@ class HotBench:
         """Lets time pass, with the owner's beats."""
         while seconds > 0:
             try:
-                self.loop.run(self.owner.beat())
+                self.asked(self.owner.beat())
             except LighthouseError:
                 return
             self.loop.advance(min(seconds, 0.2))
@@ -252,6 +269,10 @@ class HotBench:
         past = self.store.past
         self.store.state = past[max(0, len(past) - 1 - changes)]
         self.deploy()
+
+    def lose(self) -> None:
+        """The hot store's server has forgotten everything."""
+        self.hot.open(HOT_SPACE).state = MemoryStores().open(HOT_SPACE).state
 
     def settled(self, seconds: float = 60.0) -> None:
         """All is well again, and there is time."""
@@ -273,7 +294,7 @@ class HotBench:
         return Projections(spaces, catalog, self.follower, self.ticker, Limits(SESSION, 5.0, 60.0))
 
     def asked(self, question: Coroutine[Any, Any, T]) -> T:
-        """The answer, however long it takes; only readers' time passes, and no owner beats."""
+        """The answer, however long it takes; no owner beats meanwhile."""
         task = self.loop.create_task(question)
         self.loop.settle()
         while not task.done():

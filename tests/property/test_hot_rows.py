@@ -22,7 +22,6 @@ from bridge.log.record import Record
 from bridge.projection import Projection
 from bridge.query.reader import When
 from bridge.store import keys
-from bridge.store.memory import MemoryStores
 from streams.builds import Projecting
 from tests.model.bench import Draft, deposit, numbered, records
 from tests.model.hotbench import HOT_SPACE, HotBench
@@ -35,7 +34,7 @@ MEMOS = Projection("memos", 1, project_memos, int, merge=max, project_many=proje
 COLD = Projection("cold", 1, project_memos, int, merge=max)
 
 SMALL = {
-    streams.hot: {"LARGEST": 9, "MOST_KEYS": 40, "MOST_MISSED": 60},
+    streams.hot: {"LARGEST": 9, "LARGEST_BYTES": 900, "MOST_KEYS": 40, "MOST_MISSED": 60},
     streams.hot_follower: {"SLICE": 2, "FEW": 1, "AT_ONCE": 5, "QUEUE_ROWS": 40, "SLICE_BYTES": 400},
     streams.hot_feed: {"MOST_COMMITS": 12, "SPARE": 2, "MOST_KEYS": 90, "FORGOTTEN_AT_ONCE": 5},
 }
@@ -52,6 +51,7 @@ STEPS = st.lists(
         st.tuples(st.just("weather"), st.sampled_from(["well", "slow", "slow", "away", "hanging", "deaf"])),
         st.tuples(st.just("hand over"), st.booleans()),
         st.tuples(st.just("crash"), st.just(0)),
+        st.tuples(st.just("linger"), st.booleans()),
         st.tuples(st.just("unfed"), st.just(0)),
         st.tuples(st.just("fail over"), st.integers(1, 6)),
         st.tuples(st.just("hot fails over"), st.integers(1, 4)),
@@ -111,6 +111,8 @@ class Run:
                 if value:
                     bench.let_go()
                 bench.deploy()
+            case "linger":
+                bench.store.lingers = value
             case "crash":
                 bench.crash()
                 bench.deploy()
@@ -121,7 +123,7 @@ class Run:
             case "hot fails over" if self.past:
                 bench.hot.open(HOT_SPACE).state = self.past[max(0, len(self.past) - value)]
             case "hot is lost":
-                bench.hot._stores.pop(HOT_SPACE, None)
+                bench.lose()
             case "decide":
                 self._decide(value)
             case "ask":
@@ -239,6 +241,17 @@ def test_batches_go_on_while_what_was_missed_is_read(bench: HotBench) -> None:
     bench.complete()
 
 
+def test_batches_go_on_while_the_history_is_looked_at(bench: HotBench) -> None:
+    """A view is told of later than it began; what was committed meanwhile does not make it one of another owner."""
+    bench.lose()
+    bench.store.lingers = True
+    for _ in range(30):
+        take(bench, 1)
+        watched(bench, 0.1)
+    bench.settled()
+    bench.complete()
+
+
 def test_an_outage_that_lasts_is_bounded_in_the_history_and_ends_in_a_fresh_copy(bench: HotBench) -> None:
     bench.weather.now = "hanging"
     take(bench, 30)
@@ -255,7 +268,7 @@ def test_an_outage_that_lasts_is_bounded_in_the_history_and_ends_in_a_fresh_copy
 
 
 def test_a_copy_goes_on_where_it_stood_when_the_partition_moves(bench: HotBench) -> None:
-    bench.hot.open(HOT_SPACE).state = MemoryStores().open(HOT_SPACE).state
+    bench.lose()
     bench.weather.now = "slow"
     bench.deploy()
     while (hot := bench.hot_row()) is None or not hot.cursor:

@@ -123,10 +123,9 @@ def test_a_hot_store_that_nobody_feeds_is_not_believed(bench: HotBench) -> None:
 
 
 def test_a_hot_store_that_was_lost_is_filled_again_and_not_asked_meanwhile(bench: HotBench) -> None:
-    bench.hot._stores.clear()
+    bench.lose()
     assert head(bench) == (4, False)
-    bench.deploy()
-    bench.settled(1.0)
+    bench.settled(2.0)
     assert head(bench) == (4, True)
 
 
