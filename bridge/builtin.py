@@ -152,7 +152,9 @@ def only(one: bytes, other: bytes) -> bytes:
     raise AssertionError(f"two partitions have written one row: {one!r} and {other!r}")
 
 
-ACTIVITY = Projection("activity", 1, project_activity, int, merge=int.__add__, project_many=project_activities)
-STREAMS = Projection("streams", 1, project_streams, StreamRow, project_many=project_many_streams)
+ACTIVITY = Projection(
+    "activity", 1, project_activity, int, merge=int.__add__, project_many=project_activities, hot=True
+)
+STREAMS = Projection("streams", 1, project_streams, StreamRow, project_many=project_many_streams, hot=True)
 INDEX = Projection("index", 1, project_index, bytes, merge=only, project_many=project_indexes)
 BUILT_IN = (ACTIVITY, STREAMS, INDEX)

@@ -55,6 +55,9 @@ class Projection(Generic[R]):
 
     `project_many`, for speed alone, does for a run of events what `project` does for one after the other; where it
     raises, or the projection is versioned, the events are projected one by one.
+
+    `hot` has its rows of now copied into the hot store, if one is set: there readers ask first. What they are given
+    may then be a moment old, unless they say what they must see (When.wanted).
     """
 
     name: str
@@ -65,6 +68,7 @@ class Projection(Generic[R]):
     merge: Callable[[R, R], R] | None = None
     versioned: bool = False
     project_many: Callable[[Sequence[RecordedEvent], Rows[R]], None] | None = None
+    hot: bool = False
 
     def __post_init__(self) -> None:
         if NAME.fullmatch(self.name) is None:

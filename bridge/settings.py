@@ -39,13 +39,13 @@ class Settings(BaseSettings):
         description="URL of the history store: lmdb, lmdb:///path, postgresql://…, postgres (a local one), or memory; "
         "empty: what `lighthouse up --history` was told in this home, else lmdb.",
     )
+    history_replica: str = Field(
+        "", description="URL of a read-only replica of the history's PostgreSQL: final states are read from it."
+    )
     hot_store: str = Field(
         "",
         description="URL of the hot store: redis://…, redis+cluster://…, redis or redis-cluster (local ones), or any "
         "history store's; empty: what `lighthouse up --hot` was told in this home, else none.",
-    )
-    history_replica: str = Field(
-        "", description="URL of a read-only replica of the history's PostgreSQL: final states are read from it."
     )
     lmdb_map_mb: int = Field(16384, ge=1, description="First map size of an LMDB environment in MiB (sparse).")
     lmdb_lock_patience: Seconds = Field(1.0, description="Seconds to wait for a stopped writer before ending it.")

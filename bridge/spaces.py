@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bridge.errors import NoOwner, NotFound, Rebuilding, Unavailable
+from bridge.hot import HotRows
 from bridge.log.record import Place, partition_of, topic_of
 from bridge.store import keys
 from bridge.store.contract import UNOWNED, Mark, Store, Stores, View
@@ -30,11 +31,12 @@ STANDING = (keys.STOPPED, keys.REBUILD, keys.CLOCK)
 
 
 class Space:
-    """One partition: its place, its store, and the appends in flight to it."""
+    """One partition: its place, its store, its hot rows if there are any, and the appends in flight to it."""
 
-    def __init__(self, place: Place, store: Store) -> None:
+    def __init__(self, place: Place, store: Store, hot: HotRows | None = None) -> None:
         self.place = place
         self.store = store
+        self.hot = hot
         self._flights: dict[object, float] = {}
 
     async def mark(self) -> Mark:
@@ -92,8 +94,9 @@ class Space:
 class Spaces:
     """All partitions of all categories. `counts` are the pinned partition counts by category."""
 
-    def __init__(self, stores: Stores, prefix: str, counts: Mapping[str, int]) -> None:
+    def __init__(self, stores: Stores, prefix: str, counts: Mapping[str, int], hot: HotRows | None = None) -> None:
         self._stores = stores
+        self._hot = hot
         self._prefix = prefix
         self._counts = dict(counts)
         self._open: dict[tuple[str, int], Space] = {}
@@ -116,7 +119,7 @@ class Spaces:
         if (found := self._open.get((category, partition))) is not None:
             return found
         place = self.place(category, partition)
-        return self._open.setdefault((category, partition), Space(place, self._stores.open(place.space)))
+        return self._open.setdefault((category, partition), Space(place, self._stores.open(place.space), self._hot))
 
     def place(self, category: str, partition: int) -> Place:
         """Where a partition is, without opening its store."""

@@ -23,6 +23,7 @@ from bridge.feed.merge import Source
 from bridge.handle import Handler, Log, Rules
 from bridge.history.reader import History
 from bridge.history.replica import Replicated
+from bridge.hot import HotRows
 from bridge.local.addresses import located
 from bridge.log import kafka
 from bridge.log.compose import Schema, canonical
@@ -89,6 +90,7 @@ class Platform:
     feed: Feed
     reactors: Reactors
     reactor_steering: ReactorSteering
+    hot: HotRows | None = None
 
 
 @asynccontextmanager
@@ -136,7 +138,8 @@ async def _assembled(stack: AsyncExitStack, base: Base, owner: bool) -> Platform
     stack.push_async_callback(producer.close, PATIENCE_OF_OWNERS if owner else settings.deadline)
     reader = Reader(settings, settings.deadline / 2)
     stack.push_async_callback(reader.close)
-    spaces = Spaces(stores, settings.topic_prefix, {name: fact.partitions for name, fact in facts.items()})
+    hot = _hot(stack, settings)
+    spaces = Spaces(stores, settings.topic_prefix, {name: fact.partitions for name, fact in facts.items()}, hot)
     if not owner:  # an owner leaves the reason in the space, where all others find it (P1)
         await check_pins(spaces)
     typed = typed_by_category(base.catalog.deciders)
@@ -153,7 +156,16 @@ async def _assembled(stack: AsyncExitStack, base: Base, owner: bool) -> Platform
     written = base, facts, stores, spaces, producer, ticker, reader
     reactors = Reactors(_reactors(base), spaces, projections, Groups(settings), settings.group)
     reacting = reactors, ReactorSteering(handler, reactors, reader.end)
-    return Platform(*written, typed, handler, history, projections, steering, feed, *reacting)
+    return Platform(*written, typed, handler, history, projections, steering, feed, *reacting, hot)
+
+
+def _hot(stack: AsyncExitStack, settings: Settings) -> HotRows | None:
+    """The hot store, if one is set."""
+    if not settings.hot_store:
+        return None
+    stores = open_stores(settings.hot_store, settings)
+    stack.push_async_callback(stores.close)
+    return HotRows(stores, settings.session)
 
 
 def _history(stack: AsyncExitStack, base: Base, spaces: Spaces, typed: Mapping[str, Typed], ticker: Ticker) -> History:

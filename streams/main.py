@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 
 from bridge import collector
@@ -20,6 +22,8 @@ from streams.builds import Projecting
 from streams.consumer import KafkaSource
 from streams.dead_letters import DeadLetters
 from streams.firing import Around, Firing
+from streams.hot import Kept
+from streams.hot_feed import FedStores
 from streams.owner import Code
 from streams.processor import Parts, Processor
 from streams.source import Partition
@@ -37,13 +41,36 @@ async def run_processor(settings: Settings, stop: asyncio.Event, step: Step = la
 async def process(platform: Platform, stop: asyncio.Event, step: Step = lambda _: None) -> None:
     """The same with a platform that is open."""
     settings = platform.base.settings
-    processor = Processor(_parts(platform, platform.projections.follow(), step))
-    catalog, system = platform.base.catalog, (platform.facts[SYSTEM].name, 0)
-    switch = Switch(catalog, platform.projections, platform.handler, lambda: system in processor.owners, step)
-    firing = Firing(_around(platform, step), lambda: processor.owners)
-    async with switch.running(), firing.running():
-        join = partial(KafkaSource, kafka.consumer(settings, settings.group), topics(platform))
-        await processor.run(join, stop)
+    async with _fed(platform, _parts(platform, platform.projections.follow(), step)) as parts:
+        processor = Processor(parts)
+        catalog, system = platform.base.catalog, (platform.facts[SYSTEM].name, 0)
+        switch = Switch(catalog, platform.projections, platform.handler, lambda: system in processor.owners, step)
+        firing = Firing(_around(platform, step), lambda: processor.owners)
+        async with switch.running(), firing.running():
+            join = partial(KafkaSource, kafka.consumer(settings, settings.group), topics(platform))
+            await processor.run(join, stop)
+
+
+@asynccontextmanager
+async def _fed(platform: Platform, parts: Parts) -> AsyncIterator[Parts]:
+    """The same parts; with a hot store, stores that feed it, and whose followers end with the processor."""
+    if platform.hot is None:
+        yield parts
+        return
+    stores = FedStores(platform.stores, platform.hot.stores, partial(_kept, platform), parts.settings.session)
+    try:
+        yield replace(parts, stores=stores, let_go=stores.let_go)
+    finally:
+        await stores.close()
+
+
+def _kept(platform: Platform, space: str) -> Kept:
+    """What is hot in a partition."""
+    base = platform.base
+    category = space.rpartition("-")[0].removeprefix(f"{base.settings.topic_prefix}.")
+    typed = platform.typed.get(category)
+    names = {projection.name for projection in base.catalog.reading(category) if projection.hot}
+    return Kept(typed.version if typed is not None else None, tuple(sorted(names)))
 
 
 def _around(platform: Platform, step: Step) -> Around:

@@ -48,7 +48,8 @@ class Parts:
     """What a processor is made of: how to place a partition, its code, its log's identity, and its side doors.
 
     `tick` writes a tick to a partition, at most one a second. `step` is called at each step of the protocol with its
-    name; the fault tests end or stop the process there. `clock` counts seconds.
+    name; the fault tests end or stop the process there. `let_go` is told of a space that is no longer owned here.
+    `clock` counts seconds.
     """
 
     settings: Settings
@@ -59,6 +60,7 @@ class Parts:
     tick: Callable[[Place], None]
     step: Callable[[str], None] = lambda _: None
     clock: Callable[[], float] = time.monotonic
+    let_go: Callable[[str], None] = lambda _: None
 
 
 class Processor:
@@ -123,16 +125,16 @@ class Processor:
     async def _revoked(self, partitions: Sequence[Partition]) -> None:
         """Says of each partition that it is let go, so that the next owner, and whoever looks, knows it for sure."""
         self._parts.step("revoke")
-        owners = [self.owners[part] for part in partitions if part in self.owners]
-        for part in partitions:
-            self._forget(part)
-        await asyncio.gather(*map(_let_go, owners))
+        owners = [owner for part in partitions if (owner := self._forget(part)) is not None]
+        await asyncio.gather(*map(_say_goodbye, owners))
+        for owner in owners:
+            self._parts.let_go(owner.place.space)
         log.info("partitions revoked", partitions=[f"{topic}-{number}" for topic, number in partitions])
 
-    def _forget(self, part: Partition) -> None:
-        self.owners.pop(part, None)
+    def _forget(self, part: Partition) -> Owner | None:
         self._held.pop(part, None)
         self._again.pop(part, None)
+        return self.owners.pop(part, None)
 
     async def _open_all(self, ends: Mapping[Partition, Ends]) -> dict[Partition, int | None]:
         identities = await self._parts.identify(sorted({topic for topic, _ in ends}))
@@ -197,7 +199,8 @@ class Processor:
         self._later([part])
 
     def _close(self, part: Partition) -> None:
-        self._forget(part)
+        if (owner := self._forget(part)) is not None:
+            self._parts.let_go(owner.place.space)
         if self._source is not None:
             self._source.pause(part)
 
@@ -316,7 +319,7 @@ class Processor:
                 self._dropped(part, error)
 
 
-async def _let_go(owner: Owner) -> None:
+async def _say_goodbye(owner: Owner) -> None:
     """The group waits for this, though not for long: a partition that was lost, and not asked for, is fenced."""
     try:
         async with asyncio.timeout(FAREWELL):

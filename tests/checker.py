@@ -253,5 +253,9 @@ def _projected(history: Mapping[bytes, bytes], builds: Sequence[bytes]) -> dict[
 
 def _comparable(history: Mapping[bytes, bytes], excepted: set[str]) -> dict[bytes, bytes]:
     marks = [keys.name(stream) for stream in excepted]
-    kept = {key: value for key, value in history.items() if key not in keys.PASSING and key[:1] not in (b"p", b"q")}
+    kept = {
+        key: value
+        for key, value in history.items()
+        if key not in keys.PASSING and key[:1] not in (b"p", b"q", keys.CHANGES)
+    }
     return {key: value for key, value in kept.items() if not any(mark in key for mark in marks)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from bridge.errors import Unavailable, Unknown
 from bridge.log.compose import Schema, canonical
 from bridge.log.producer import Delivered, Outgoing, Producer
+from bridge.log.readers import Reader
 from bridge.log.record import Record
 from bridge.log.registry import Registry, RegistryAway
 from bridge.log.schemas import Schemas
@@ -148,6 +149,23 @@ class SimProducer(Producer):
         """The client reports that it does not know."""
         if not flight.reported:
             flight.report.set_exception(Unknown("the broker did not confirm the record"))
+
+
+class SimReader(Reader):
+    """Reads a log outside of any group, as far as followers need it: to its end, and never beyond."""
+
+    def __init__(self, log: SimLog) -> None:
+        self._log = log
+
+    async def end(self, topic: str, partition: int) -> int:
+        """As the real one."""
+        return self._log.length(topic, partition)
+
+    async def follow(self, topic: str, partition: int, start: int) -> AsyncGenerator[tuple[list[Record], int], None]:
+        """As the real one."""
+        records = self._log.read(topic, partition, start, 1_000_000)
+        yield records, start + len(records)
+        await asyncio.get_running_loop().create_future()
 
 
 class SimRegistry(Registry):

@@ -95,6 +95,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
             platform = await stack.enter_async_context(open_platform(app.state.settings))
             app.state.front = Front(platform, Tokens(platform.facts, platform.spaces), app.state.metrics)
+            if platform.hot is not None:
+                app.state.metrics.tell_hot(platform.hot)
             app.state.categories = categories.describe(platform)
             platform.projections.follow()
             app.state.window = await stack.enter_async_context(open_window(platform, app.state.renderer))

@@ -70,7 +70,7 @@ async def _reading(
     here = front(request)
     stream = stream_of(request)
     await here.at_least(at_least or ())
-    return Reading(here, stream)
+    return Reading(here, stream, at_least or ())
 
 
 _AT_LEAST = "A Lighthouse-Position of an earlier answer, once or several times: what was seen then is seen now."
@@ -82,6 +82,15 @@ class Reading:
 
     front: Front
     stream: str
+    at_least: Sequence[str] = ()
+
+    @property
+    def least(self) -> int:
+        """The position that the caller must be shown, in the stream's partition."""
+        if not self.at_least:
+            return 0
+        place = self.front.platform.spaces.of(self.stream).place
+        return self.front.tokens.wanted(self.at_least).get((place.category, place.partition), 0)
 
 
 ReadingOf = Annotated[Reading, Depends(_reading)]

@@ -9,13 +9,16 @@ from functools import lru_cache
 
 from fastapi import APIRouter, Request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
 from starlette.responses import Response
 
 from bridge.api.openapi import documents
 from bridge.api.problems import kind_of
 from bridge.api.standing import Standing
 from bridge.errors import LighthouseError, Unavailable
+from bridge.hot import HotRows
 from bridge.survey import survey
 from bridge.wiring import Platform
 
@@ -54,6 +57,10 @@ class Metrics:
         self._observer = lru_cache(maxsize=1024)(self._seconds.labels)
         self._counter = lru_cache(maxsize=64)(self._appends.labels)
 
+    def tell_hot(self, rows: HotRows) -> None:
+        """Counts the questions that the hot store answers."""
+        self.registry.register(_HotReads(rows))
+
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Counts and times one answer."""
         self._observer(method, route, str(status)).observe(seconds)
@@ -76,6 +83,20 @@ class Metrics:
         except LighthouseError as error:
             self._counter(kind_of(error).name).inc()
             raise
+
+
+class _HotReads(Collector):
+    """What this process asked of the hot store."""
+
+    def __init__(self, rows: HotRows) -> None:
+        self._rows = rows
+
+    def collect(self) -> Iterator[Metric]:
+        """As Prometheus asks for it."""
+        reads = CounterMetricFamily("lighthouse_hot_reads", "Questions to the hot store by outcome.", None, ["outcome"])
+        reads.add_metric(["hot"], self._rows.answered)
+        reads.add_metric(["fell_through"], self._rows.fell_through)
+        yield reads
 
 
 router = APIRouter(tags=["operation"])

@@ -79,7 +79,7 @@ async def state(
     time = _time("as_of", as_of)
     if bookmark is not None:
         version = await _marked(reading, bookmark)
-    found = await reading.front.platform.history.state(reading.stream, At(version, time, clock))
+    found = await reading.front.platform.history.state(reading.stream, At(version, time, clock), reading.least)
     return answer(present.of_state(found, time), reading.front.token(found.position))
 
 

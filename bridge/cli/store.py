@@ -23,15 +23,21 @@ app = typer.Typer(help="The stores of histories.", no_args_is_help=True)
 
 @app.command()
 def migrate(json: JsonFlag = False) -> None:
-    """Make the tables of the history's database, or bring them up to date; harmless when they are."""
+    """Make the tables of the history's and the hot store's database, or bring them up to date."""
     settings = located(Settings())
-    version = asyncio.run(migrate_stores(settings.history_store, settings))
+    version = asyncio.run(_migrated(settings))
     if version is None:
-        raise LighthouseError("the history's store has no tables: only PostgreSQL does")
+        raise LighthouseError("neither the history's store nor a hot one has tables: only PostgreSQL does")
     if json:
         write_json({"version": version})
         return
     out.print(f"the database has version {version} of the schema")
+
+
+async def _migrated(settings: Settings) -> str | None:
+    """The version of both, None where neither has one."""
+    found = [await migrate_stores(url, settings) for url in (settings.history_store, settings.hot_store)]
+    return next((version for version in found if version is not None), None)
 
 
 @dataclass

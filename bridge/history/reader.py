@@ -15,11 +15,12 @@ from bridge.errors import Invalid, LighthouseError, NotFound, Parked
 from bridge.events import Position, RecordedEvent, StreamId
 from bridge.history.events import Range, decoded, existing, parked_at, read, rows
 from bridge.history.outline import Outline, holding, outline
-from bridge.history.state import between, parked, state_at
+from bridge.history.state import at_head, between, parked, state_at
 from bridge.history.times import ClockName, is_final, version_at
 from bridge.log.avro import Slice
 from bridge.log.schemas import Schemas
 from bridge.spaces import Space, Spaces
+from bridge.store import keys
 from bridge.store.contract import View
 from bridge.store.rows import Head, ParkedRow
 from bridge.ticks import Ticker
@@ -129,9 +130,16 @@ class History:
             head, why = await existing(view, stream), await parked_at(view, stream)
             return Located(version, final, StreamInfo(stream, head, why, _where(space, view)))
 
-    async def state(self, stream: str, at: At = NOW) -> StateAt:
-        """The state at a point. Raises NotFound, Invalid, Parked, Unavailable."""
+    async def state(self, stream: str, at: At = NOW, least: int | None = None) -> StateAt:
+        """The state at a point. Raises NotFound, Invalid, Parked, Unavailable.
+
+        Whoever says the `least` position that the state of now must have seen may be given it from the hot store, a
+        moment old.
+        """
         typed = self._typed(stream)
+        found = await self._hot_state(typed, stream, least) if (at.version, at.time) == (None, None) else None
+        if found is not None:
+            return found
         async with self._view(stream) as (space, view):
             version, final = await self._resolve(space, view, stream, at)
             state = await self._state(view, typed, stream, version)
@@ -230,6 +238,22 @@ class History:
         if not final and at.clock is ClockName.EFFECTIVE:
             self._ticker.tick(space.place)
         return await version_at(view, stream, head, at.time, at.clock), final
+
+    async def _hot_state(self, typed: Typed, stream: str, least: int | None) -> StateAt | None:
+        """The latest state from the hot space; None where that has none, as for a large state or a parked stream."""
+        space = self._spaces.of(stream)
+        hot = space.hot
+        if hot is None or least is None:
+            return None
+        head, state = keys.head(stream), keys.state(typed.version, stream)
+        prefixes, position = (keys.HEADS, keys.states(typed.version)), least
+
+        async def look(view: View) -> StateAt | None:
+            told = await hot.rows(view, prefixes, position, (head, state))
+            folded = at_head(typed, *told) if told is not None else None
+            return StateAt(stream, folded[0], False, folded[1], _where(space, view)) if folded is not None else None
+
+        return await hot.ask(space.place.space, look)
 
     async def _state(self, view: View, typed: Typed, stream: str, version: int) -> Any:
         await self._check_folded(view, stream, version)

@@ -45,13 +45,13 @@ class Replicated(History):
         self._replica = replica
         self._rests_until = 0.0
 
-    async def state(self, stream: str, at: At = NOW) -> StateAt:
+    async def state(self, stream: str, at: At = NOW, least: int | None = None) -> StateAt:
         """See History."""
         if at != NOW:
             found = await self._asked(lambda: self._replica.state(stream, at))
             if found is not None and found.final:
                 return found
-        return await super().state(stream, at)
+        return await super().state(stream, at, least)
 
     async def diff(self, stream: str, before: At, after: At, limit: int = 1000) -> Diff:
         """See History."""

@@ -33,6 +33,19 @@ async def state_at(view: View, schemas: Schemas, typed: Typed, stream: str, vers
     return await refold(view, schemas, typed, stream, nearest, version)
 
 
+def at_head(typed: Typed, head: bytes | None, state: bytes | None) -> Folded | None:
+    """The state at the head from these two rows alone; None where they do not hold it, and it must be folded."""
+    if head is None or state is None:
+        return None
+    (version, encoded), stream = unpack_state(state), Head.unpack(head)
+    if stream.parked or version != stream.next - 1:
+        return None
+    try:
+        return version, typed.decode(encoded)
+    except Exception:  # whoever folds it tells what is wrong with it
+        return None
+
+
 async def between(view: View, schemas: Schemas, typed: Typed, stream: str, known: Folded, version: int) -> Any:
     """The state after the event of this version, folded on from a known one where that is no longer a way."""
     if 0 <= version - known[0] <= EVERY:

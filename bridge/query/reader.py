@@ -38,7 +38,10 @@ Found = list[tuple[str, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class When:
-    """When rows are asked for: now, or as of an effective time in microseconds; and what must have been seen."""
+    """When rows are asked for: now, or as of an effective time in microseconds; and what must have been seen.
+
+    A row of a hot projection that is asked for now may be a moment old, unless `wanted` says otherwise.
+    """
 
     time: int | None = None
     wanted: Wanted | None = None
@@ -151,7 +154,8 @@ class Projections:
         if not key or len(key.encode()) > KEY_BYTES or "\0" in key:
             raise Invalid("key", f"a row's key has 1 to {KEY_BYTES} bytes, none of them zero")
         asked = await self._ask(name, when)
-        parts = await self._parts(asked, self._holding(asked.projection, key), lambda view: _one(view, asked, key))
+        holding = self._holding(asked.projection, key)
+        parts = await self._parts(asked, holding, lambda view: _one(view, asked, key), key)
         values = _values(asked.projection, (raw for part in parts for _, raw in part.found))
         if not values:
             raise _placed(NotFound(f"projection {name} has no row {key[:80]!r}"), parts)
@@ -189,8 +193,9 @@ class Projections:
         known = is_stream(stream) and category in self._spaces.categories and projection.reads(category)
         return [self._spaces.of(stream)] if known else []
 
-    async def _parts(self, asked: _Asked, spaces: Sequence[Space], read: Any) -> list[_Part]:
-        return [await self._part(asked, space, read) for space in spaces]
+    async def _parts(self, asked: _Asked, spaces: Sequence[Space], read: Any, key: str = "") -> list[_Part]:
+        """What the partitions hold; `key` is that of the only row that is read."""
+        return [await _hot_part(asked, space, read, key) or await self._part(asked, space, read) for space in spaces]
 
     async def _part(self, asked: _Asked, space: Space, read: Any) -> _Part:
         """What one partition holds, once its build has passed the position that was asked for."""
@@ -216,6 +221,27 @@ class Projections:
         return _Part(space, await read(view), position, progress.live, final)
 
 
+async def _hot_part(asked: _Asked, space: Space, read: Any, key: str) -> _Part | None:
+    """The same from the hot space; None where that does not know, and the history's must be asked.
+
+    A single row is read with those by which the space is judged: a far store is asked for a view, and once.
+    """
+    hot = space.hot
+    if hot is None or asked.when.time is not None or not asked.projection.hot:
+        return None
+    least, progress = _least(space, asked), keys.progress(asked.projection.name, keys.build(*asked.build))
+    row = (keys.row(asked.prefix, key),) if key else ()
+
+    async def look(view: View) -> _Part | None:
+        told = await hot.rows(view, (keys.rows(asked.prefix),), least, (progress, *row))
+        if not told or told[0] is None or not Progress.unpack(told[0]).live:
+            return None
+        found = [(key, raw) for raw in told[1:] if raw is not None] if key else await read(view)
+        return _Part(space, found, view.mark.position, True, False)
+
+    return await hot.ask(space.place.space, look)
+
+
 async def _progress(space: Space, view: View, asked: _Asked) -> Progress:
     """How far the answering build is here; raises Unavailable where it has never been complete."""
     await space.check_readable(view)
@@ -231,9 +257,13 @@ async def _progress(space: Space, view: View, asked: _Asked) -> Progress:
     return progress
 
 
+def _least(space: Space, asked: _Asked) -> int:
+    """The position that the answer must have passed in this partition."""
+    return (asked.when.wanted or {}).get((space.place.category, space.place.partition), 0)
+
+
 def _lag(space: Space, asked: _Asked, position: int) -> int:
-    wanted = (asked.when.wanted or {}).get((space.place.category, space.place.partition), 0)
-    return max(0, wanted - position)
+    return max(0, _least(space, asked) - position)
 
 
 async def _one(view: View, asked: _Asked, key: str) -> Found:

@@ -89,13 +89,21 @@ async def _begin(target: Store, origin: Mark, replace: bool) -> tuple[Mark, Begu
 
 
 async def _page(store: Store, expected: Mark | None, after: bytes) -> list[Row]:
-    """The rows behind a key, but for the copy's own. Raises LighthouseError where the mark is not the expected one."""
+    """The rows behind a key that are copied. Raises LighthouseError where the mark is not the expected one."""
     async with store.view() as view:
         if expected is not None and view.mark != expected:
             raise LighthouseError(f"the source moved from {expected} to {view.mark}: end the processors first")
-        rows = await view.scan(b"", start=after + b"\0" if after else None, limit=PAGE, most_bytes=PAGE_BYTES)
-        found = [row for row in rows if row[0] != keys.COPY]
-        return found if found or not rows else await view.scan(b"", start=keys.COPY + b"\0", limit=PAGE)
+        start = after + b"\0" if after else None
+        while rows := await view.scan(b"", start=start, limit=PAGE, most_bytes=PAGE_BYTES):
+            if found := [row for row in rows if _copied(row[0])]:
+                return found
+            start = rows[-1][0] + b"\0"
+        return []
+
+
+def _copied(key: bytes) -> bool:
+    """Not the copy's own row, and not what the source's commits changed: those have other numbers in the target."""
+    return key != keys.COPY and key[:1] != keys.CHANGES
 
 
 async def _compare(source: Store, target: Store, origin: Mark, report: Report) -> tuple[int, int]:

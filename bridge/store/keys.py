@@ -14,6 +14,9 @@
 | `p <projection> <build> v <key> 0 <effective time>` | what that row was from this time on, of versioned ones |
 | `q <projection> <build>` | how far a build of a projection is (rows.Progress) |
 | `m …` | the partition's clock, log identity, last record, rebuild target, reason to stop, owner |
+| `x <commit>` | which hot rows a commit changed (rows.Changed); only where there is a hot store |
+
+A hot space holds copies of some of these rows under the same keys, and `m:hot`: how far it is (rows.Hot).
 
 A stream id has at most 255 bytes, so a snapshot's key has at most 1 + 8 + 1 + 255 + 8 = 273 of LMDB's 511; a row's key
 has at most 384, so that of an old row has at most 1 + 64 + 8 + 1 + 384 + 1 + 8 = 467.
@@ -38,12 +41,20 @@ COPY = b"m:copy"
 TENURE = b"m:owner"
 PASSING = (REBUILD, TENURE)
 """Rows that tell of a space and its owner. All others follow from the log alone (I4)."""
+HOT = b"m:hot"
+"""How far a hot space has copied its history."""
 PARKED = b"k"
 """The prefix of all parked streams."""
 HEADS = b"h"
 """The prefix of all streams' heads; a name's length follows, then the name."""
+STATES = b"s"
+"""The prefix of all streams' states; a decider version follows, then a name."""
+PROJECTIONS = b"p"
+"""The prefix of everything that builds have written; a projection's name follows."""
 PROGRESS = b"q"
 """The prefix of all builds' progress."""
+CHANGES = b"x"
+"""The prefix of the rows that say which hot rows each commit changed; no part of the history."""
 ORDER = b"o"
 """The prefix of the admitted order."""
 TIMES = b"t"
@@ -98,9 +109,14 @@ def time(effective: int) -> bytes:
     return TIMES + pack_u64(effective)
 
 
+def states(version: int) -> bytes:
+    """The prefix of all streams' states, folded by this decider version."""
+    return STATES + pack_u64(version)
+
+
 def state(version: int, stream: str) -> bytes:
     """The key of a stream's latest state, folded by this decider version."""
-    return b"s" + pack_u64(version) + name(stream)
+    return states(version) + name(stream)
 
 
 def snapshots(decider: int, stream: str) -> bytes:
@@ -130,7 +146,12 @@ def unpack_build(number: int) -> tuple[int, int]:
 
 def projection(name_: str, build_: int) -> bytes:
     """The prefix of everything that a build of a projection has written."""
-    return b"p" + name(name_) + pack_u64(build_)
+    return PROJECTIONS + name(name_) + pack_u64(build_)
+
+
+def rows(prefix: bytes) -> bytes:
+    """The prefix of a build's rows as they are now; `prefix` is the build's."""
+    return prefix + b"r"
 
 
 def row(prefix: bytes, key: str) -> bytes:
@@ -156,6 +177,16 @@ def progress(name_: str, build_: int) -> bytes:
 def unpack_progress(key: bytes) -> tuple[str, int]:
     """(projection, build) of the key of a progress."""
     return key[2:-8].decode(), int.from_bytes(key[-8:], "big")
+
+
+def change(commit: int) -> bytes:
+    """The key of what the commit with this number changed."""
+    return CHANGES + pack_u64(commit)
+
+
+def hot_space(space: str) -> str:
+    """The name of a partition's hot space: another than its history's, for both may lie in one database."""
+    return f"{space}.hot"
 
 
 def after(prefix: bytes) -> bytes | None:

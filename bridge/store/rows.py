@@ -276,6 +276,52 @@ class Progress(msgspec.Struct, frozen=True):
         return msgspec.msgpack.decode(raw, type=cls)
 
 
+class Changed(msgspec.Struct, array_like=True, frozen=True):
+    """Which hot rows a commit of the history changed: their keys, or `many` of them.
+
+    `owner` is a name that the owner drew when it took the space over: with the number of the commit it tells the
+    commit from any other there ever was, whatever a fail-over has forgotten.
+    """
+
+    owner: bytes
+    keys: list[bytes] = []
+    many: bool = False
+
+    def pack(self) -> bytes:
+        """The row's value."""
+        return msgspec.msgpack.encode(self)
+
+    @classmethod
+    def unpack(cls, raw: bytes) -> Changed:
+        """The change in a row."""
+        return msgspec.msgpack.decode(raw, type=cls)
+
+
+class Hot(msgspec.Struct, array_like=True, frozen=True):
+    """How far a hot space has copied its history: up to the commit of this owner and number.
+
+    The rows of the `complete` prefixes are there. The prefix being `copying` goes on behind the key `cursor`; `doomed`
+    are prefixes whose rows are being removed. While the space is not `following`, its rows are of several positions.
+    """
+
+    owner: bytes
+    commit: int
+    following: bool = True
+    complete: list[bytes] = []
+    copying: bytes = b""
+    cursor: bytes = b""
+    doomed: list[bytes] = []
+
+    def pack(self) -> bytes:
+        """The row's value."""
+        return msgspec.msgpack.encode(self)
+
+    @classmethod
+    def unpack(cls, raw: bytes) -> Hot:
+        """What a row says."""
+        return msgspec.msgpack.decode(raw, type=cls)
+
+
 def pack_old(row: bytes | None) -> bytes:
     """What a row was from some time on; None where it was removed."""
     return b"\0" if row is None else b"\1" + row

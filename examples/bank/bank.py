@@ -129,7 +129,7 @@ def hold(event: RecordedEvent, rows: Rows[int]) -> None:
             rows.delete(event.stream)
 
 
-balances = Projection("balances", version=1, project=hold, row=int, categories=("account",), versioned=True)
+balances = Projection("balances", version=1, project=hold, row=int, categories=("account",), versioned=True, hot=True)
 
 application = Application(
     name="bank", schemas=Path(__file__).parent / "schemas", deciders=(account,), projections=(balances,)

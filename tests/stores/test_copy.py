@@ -167,6 +167,17 @@ async def test_what_is_not_the_same_is_found(source: Store, target: Store, write
     assert (await mark_of(target)).position == UNOWNED.position
 
 
+async def test_what_commits_changed_of_hot_rows_stays_behind(clock: Clock, source: Store, target: Store) -> None:
+    """Those rows count the source's own commits; the last tag of all, and more of them than a page holds."""
+    mark = await source.commit(await source.own(), 78, Writes({keys.change(number): b"" for number in range(2500)}))
+    await source.commit(mark, 79, Writes({b"z": b"behind them"}))
+    clock.now += 60
+    copied = await moved(source, target)
+    expected = {key: raw for key, raw in (await rows_of(source)).items() if not key.startswith(keys.CHANGES)}
+    assert await rows_of(target) == expected
+    assert copied.rows == len(expected) == len(ROWS) + 2
+
+
 async def test_a_source_without_a_history_leaves_an_empty_target(target: Store) -> None:
     assert await moved(MemoryStores().open(SPACE), target) == Copied(0, 0, -1, 0)
     assert await mark_of(target) == UNOWNED

@@ -47,6 +47,7 @@ def test_the_scripts_are_executable() -> None:
     assert {name for name, mode in modes.items() if mode == "100755"} == {
         ".ci/run",
         "scripts/debian",
+        "scripts/faults",
         "scripts/setup",
         "scripts/test",
         "scripts/up",

@@ -21,6 +21,7 @@ LEVELS: list[set[str]] = [
     {"bridge.cache", "bridge.application"},
     {"bridge.typed"},
     {"bridge.log", "bridge.store"},
+    {"bridge.hot"},
     {"bridge.spaces", "bridge.system", "bridge.ticks"},
     {"bridge.history", "bridge.query", "bridge.survey"},
     {"bridge.feed", "bridge.workload"},
@@ -107,6 +108,7 @@ FOLDS = {
     "bridge.history.state",
     "bridge.history.times",
     "streams.apply",
+    "streams.hot",
     "streams.project",
     "streams.unpark",
 }
