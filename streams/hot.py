@@ -189,6 +189,11 @@ class Copy:
         return key.startswith(tuple(filter(None, (*self.hot.complete, self.hot.copying))))
 
     @property
+    def hopeless(self) -> bool:
+        """Whether so much was missed that to copy everything afresh is the shorter way, and the smaller one."""
+        return len(self.missing) > MOST_MISSED
+
+    @property
     def next_prefix(self) -> bytes:
         """The prefix that is to be copied next, or on; empty where all are complete."""
         hot = self.hot

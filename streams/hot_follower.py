@@ -246,6 +246,7 @@ class Follower:
 
     async def _commit(self, hot: _Hot, changes: list[Change], found: Slice | None, removal: Removal | None) -> None:
         writes = hot.copy.merge(changes, found, removal)
+        self._lost |= hot.copy.hopeless
         hot.mark = await _within(PATIENCE, self._sides.hot.commit(hot.mark, hot.copy.position, writes))
         if hot.copy.hot.following:
             self.copied = hot.copy.hot.commit

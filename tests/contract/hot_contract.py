@@ -77,6 +77,12 @@ class Fed:
             await self.owner.beat()
             await asyncio.sleep(0.05)
 
+    def reader(self, hot: HotRows) -> History:
+        """Who reads, and asks the hot store first."""
+        ticker = Ticker(SimProducer(SimLog(), asyncio.get_running_loop()))
+        spaces = Spaces(self.history, "lighthouse", {"account": PLACE.partitions}, hot)
+        return History(self.schemas, spaces, {"account": self.typed}, ticker, 60.0)
+
     async def _is_complete(self) -> bool:
         position, history = await rows_of(self.history.open(PLACE.space))
         copied, hot = await rows_of(self.hot.open(keys.hot_space(PLACE.space)))
@@ -136,9 +142,7 @@ class HotContract:
         await partition.take(600, 50)
         await partition.complete()
         asked = HotRows(partition.hot, SESSION)
-        ticker = Ticker(SimProducer(SimLog(), asyncio.get_running_loop()))
-        spaces = Spaces(partition.history, "lighthouse", {"account": PLACE.partitions}, asked)
-        history = History(partition.schemas, spaces, {"account": partition.typed}, ticker, 60.0)
+        history = partition.reader(asked)
         for stream in ACCOUNTS[:20]:
             assert await history.state(stream, least=600) == await history.state(stream)
         assert asked.answered == 20

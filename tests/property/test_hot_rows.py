@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,8 +23,9 @@ from bridge.log.record import Record
 from bridge.projection import Projection
 from bridge.query.reader import When
 from bridge.store import keys
+from bridge.store.rows import Progress
 from streams.builds import Projecting
-from tests.model.bench import Draft, deposit, numbered, records
+from tests.model.bench import Bench, Draft, deposit, numbered, records
 from tests.model.hotbench import HOT_SPACE, HotBench
 from tests.property.test_projections import DRAFTS, Balance, project_balance, project_many_memos, project_memos
 from tests.property.test_projections import STREAMS as ACCOUNTS
@@ -239,6 +241,24 @@ def test_batches_go_on_while_what_was_missed_is_read(bench: HotBench) -> None:
     bench.settled()
     assert wipes(bench) == 1
     bench.complete()
+
+
+def test_the_history_is_what_it_would_be_without_a_hot_store(bench: HotBench) -> None:
+    take(bench, 7)
+    plain = Bench(projecting=Projecting([BALANCES, MEMOS], Decisions(), Cache(100, 100_000))).built()
+    for start in [*range(0, 20, 5), *range(20, 27)]:
+        plain.take(LOG[start : start + (5 if start < 20 else 1)])
+    found = {key: raw for key, raw in bench.store.state.rows.items() if not key.startswith(keys.CHANGES)}
+    found.pop(keys.REBUILD)
+    assert _timeless(found) == _timeless(plain.rows())
+
+
+def _timeless(rows: dict[bytes, bytes]) -> dict[bytes, object]:
+    """The rows; of the progress of builds only what no clock has written."""
+    return {
+        key: msgspec.structs.replace(Progress.unpack(raw), began=0, until=0) if key[:1] == keys.PROGRESS else raw
+        for key, raw in rows.items()
+    }
 
 
 def test_batches_go_on_while_the_history_is_looked_at(bench: HotBench) -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from bridge.hot import HotRows
+from bridge.local.postgres import LocalPostgres
 from bridge.settings import Settings
 from bridge.store.contract import Stores
 from bridge.store.lmdb_store import LmdbStores
 from bridge.store.memory import MemoryStores
 from bridge.store.postgres.stores import PostgresStores
-from tests.contract.hot_contract import HotContract
+from tests.contract.hot_contract import ACCOUNTS, LOG, PATIENCE, SESSION, Fed, HotContract
 from tests.databases import execute
+from tests.tcp_proxy import TcpProxy
 
 SETTINGS = Settings(lmdb_map_mb=64, postgres_pool=4)
 
@@ -58,3 +63,37 @@ class TestPostgres(HotContract):
     @pytest.fixture
     def hot(self, history: Stores) -> Stores:
         return history
+
+
+@pytest.mark.integration
+async def test_a_hot_store_that_never_answers_holds_neither_owner_nor_reader(
+    postgres: LocalPostgres, tables: str, tmp_path: Path
+) -> None:
+    """Behind a network that loses all that the server says, while every connection stays open."""
+    await execute(tables, "TRUNCATE lighthouse_rows, lighthouse_marks")
+    port = urlsplit(postgres.url).port
+    assert port
+    near = LmdbStores(tmp_path, SETTINGS)
+    async with TcpProxy("127.0.0.1", port).listening() as proxy:
+        far = PostgresStores(tables.replace(f":{port}/", f":{proxy.port}/"), SETTINGS)
+        fed = Fed(near, far)
+        await fed.own()
+        await fed.take(500, 50)
+        await fed.complete()
+        proxy.mute = True
+        async with asyncio.timeout(PATIENCE):
+            await fed.take(len(LOG), 10)
+        assert await read(fed, HotRows(far, SESSION)) == ([len(LOG) // len(ACCOUNTS) - 1] * 5, 0)
+        proxy.mute = False
+        await proxy.cut()
+        await fed.complete()
+        assert await read(fed, HotRows(far, SESSION)) == ([len(LOG) // len(ACCOUNTS) - 1] * 5, 5)
+        await fed.stores.close()
+        await far.close()
+    await near.close()
+
+
+async def read(fed: Fed, hot: HotRows) -> tuple[list[int], int]:
+    """The versions of five states of now, and how many of them the hot store told."""
+    history = fed.reader(hot)
+    return [(await history.state(stream, least=len(LOG))).version for stream in ACCOUNTS[:5]], hot.answered
