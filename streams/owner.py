@@ -64,6 +64,7 @@ class Owner:
         self._store = store
         self._code = code
         self._mark = Mark(0, 0, -1)
+        self._taken = False
         self._expect: Last | None = None
         self._last: Last | None = None
         self._builds = Builds(code.projecting, place.space)
@@ -91,10 +92,20 @@ class Owner:
         self._expect = self._last
         return self.start
 
-    async def open(self, ends: LogEnds) -> None:
-        """P1: takes the space over and checks that its log is this one. Raises ForeignLog with the space stopped."""
-        self._high = ends.high
+    async def take_over(self) -> None:
+        """P1: from here on, no other owner moves the space on."""
         self._mark = await self._store.own()
+        self._taken = True
+
+    async def open(self, ends: LogEnds) -> None:
+        """P1: checks that the space's log is this one, as it was found behind `take_over`.
+
+        Raises ForeignLog with the space stopped.
+        """
+        self._high = ends.high
+        if not self._taken:
+            await self.take_over()
+        self._taken = False
         await self._clear()
         async with self._store.view() as view:
             known = await view.get(keys.IDENTITY)
