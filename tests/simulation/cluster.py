@@ -24,7 +24,7 @@ from streams.owner import Code, LogEnds, Owner
 from tests.model.reference import Fact, Truth, truth
 from tests.model.world import COMPOSED, KNOWN, RULES, Attempt, World, now
 from tests.model.world import Server as ApiServer
-from tests.simlog import IDENTITY, Flight, Gate, GatedStores, SimProducer
+from tests.simlog import IDENTITY, Flight, Gate, GatedStores, SimProducer, SimRegistry
 from tests.simulation.group import Coordinator, Turn
 from tests.simulation.process import Around, Member, Pace, SimReader
 from tests.simulation.projected import Weather, catalogs
@@ -82,7 +82,9 @@ class Cluster(World):
         ids.anonymous = lambda: ids.append_id("", "", ids.draw())
         self._told: dict[tuple[Place, int, int], Truth] = {}
         self.registry.known |= {KNOWN: COMPOSED, SYSTEM_ID: SYSTEM_SCHEMA}
-        self.schemas = schemas_of_all(self.registry)
+        never_away = SimRegistry()
+        never_away.known = self.registry.known
+        self.schemas = schemas_of_all(never_away)
         self.stores = MemoryStores(self.loop.time)
         self.disks = {place.space: Server(self.stores.open(place.space)) for place in PLACES}
         self.group = Coordinator(self.log, [(place.topic, place.partition) for place in PLACES])
@@ -95,11 +97,11 @@ class Cluster(World):
         self.admin = self._api()
 
     def _api(self) -> ReadingServer:
-        producer, gate = SimProducer(self.log, self.loop), Gate()
+        producer, gate, schemas = SimProducer(self.log, self.loop), Gate(), schemas_of_all(self.registry)
         spaces = self._spaces(gate)
-        handler = Handler(Log(self.schemas, producer, self.log.end), spaces, TYPED, StateCache(100, 100_000), RULES)
+        handler = Handler(Log(schemas, producer, self.log.end), spaces, TYPED, StateCache(100, 100_000), RULES)
         reader = SimReader(self.log, Pace())
-        follower = Follower(reader, self.schemas, system_place())
+        follower = Follower(reader, schemas, system_place())
         ticker = Ticker(SimProducer(self.log, self.loop), self.loop.time)
         projections = Projections(spaces, self.catalogs[1], follower, ticker, RULES.limits)
         return ReadingServer(handler, producer, gate, 0, projections, reader, follower)
@@ -188,7 +190,7 @@ class Cluster(World):
 
     def join(self, newer: bool) -> Member:
         """One more process, of today's code or tomorrow's."""
-        around = Around(self.log, self.loop, self.schemas, self.disks, self.group)
+        around = Around(self.log, self.loop, self.registry, self.disks, self.group)
         member = Member(around, self.catalogs[newer])
         self.members.append(member)
         self.loop.settle()

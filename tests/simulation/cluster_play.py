@@ -82,6 +82,14 @@ class ClusterPlay(Play):
         """Each call of a store takes a process so long from now on."""
         self.pick(self.world.alive()).pace.slow = seconds
 
+    def fail(self, step: str) -> None:
+        """A process loses a connection to a store: before a step, or with the step done and its answer lost."""
+        self.pick(self.world.alive()).pace.fail_at = step
+
+    def away(self, away: bool) -> None:
+        """The registry does not answer, or does again."""
+        self.world.registry.away = away
+
     def expel(self) -> None:
         """A session ends: of a process that was killed, that stands still, or that only could not be heard."""
         self.world.expel(self.pick(self.world.members))
@@ -208,10 +216,10 @@ class ClusterPlay(Play):
     def _calm(self) -> None:
         """Everything gets well, and everything comes back."""
         world = self.world
-        world.weather.storm = False
+        world.weather.storm = world.registry.away = False
         self.learn()
         for member in world.alive():
-            member.pace.slow = 0.0
+            member.pace.slow, member.pace.fail_at = 0.0, None
             member.pace.go_on()
         for member in world.members:
             if not member.lives:

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 from bridge.application import Catalog
 from bridge.cache import Cache, StateCache
+from bridge.errors import Unavailable
 from bridge.handle import Handler, Log
 from bridge.log.readers import Reader
 from bridge.log.record import Place, Record
-from bridge.log.schemas import Schemas
+from bridge.log.registry import Registry
 from bridge.query.reader import Projections
 from bridge.spaces import Spaces
 from bridge.store.contract import Mark, Store, View, Writes
@@ -31,10 +32,10 @@ from tests.model.world import RULES
 from tests.simlog import IDENTITY, SimLog, SimProducer
 from tests.simulation.group import Coordinator, GroupSource
 from tests.simulation.server import Connection, Server
-from tests.simulation.settings import COUNTS, SETTINGS, SYSTEM, TYPED, system_place
+from tests.simulation.settings import COUNTS, SETTINGS, SYSTEM, TYPED, schemas_of_all, system_place
 
 STEPS = ("view", "viewed", "own", "owned", "commit", "committed", "beat")
-"""Where a process can be stopped: before and behind what a store does."""
+"""Where a process can be stopped, and its connection be lost: before and behind what a store does."""
 
 
 class Pace:
@@ -42,6 +43,7 @@ class Pace:
 
     def __init__(self) -> None:
         self.stop_at: str | None = None
+        self.fail_at: str | None = None
         self.slow = 0.0
         self._goes = asyncio.Event()
         self._goes.set()
@@ -61,7 +63,7 @@ class Pace:
         self._goes.set()
 
     async def reach(self, step: str) -> None:
-        """Takes as long as the step takes."""
+        """Takes as long as the step takes. Raises Unavailable."""
         if step == self.stop_at:
             self.stop_at = None
             self.stop()
@@ -69,6 +71,9 @@ class Pace:
         if self.slow:
             await asyncio.sleep(self.slow)
             await self._goes.wait()
+        if step == self.fail_at:
+            self.fail_at = None
+            raise Unavailable("the connection to the store is lost")
 
 
 class SimReader(Reader):
@@ -172,7 +177,7 @@ class Around:
 
     log: SimLog
     loop: asyncio.AbstractEventLoop
-    schemas: Schemas
+    registry: Registry
     servers: Mapping[str, Server]
     group: Coordinator
 
@@ -189,13 +194,14 @@ class Member:
         self.producer = SimProducer(around.log, around.loop)
         self.reader = SimReader(around.log, self.pace)
         self._around = around
+        self._schemas = schemas_of_all(around.registry)
         self._stop = asyncio.Event()
         spaces = Spaces(self, SETTINGS.topic_prefix, COUNTS)
-        self.follower = Follower(self.reader, around.schemas, system_place())
+        self.follower = Follower(self.reader, self._schemas, system_place())
         ticker = Ticker(self.producer, around.loop.time)
         projections = Projections(spaces, catalog, self.follower, ticker, RULES.limits)
         handler = Handler(
-            Log(around.schemas, self.producer, around.log.end), spaces, TYPED, StateCache(100, 100_000), RULES
+            Log(self._schemas, self.producer, around.log.end), spaces, TYPED, StateCache(100, 100_000), RULES
         )
         self._ticks = 0
         self.processor = Processor(self._parts(spaces, ticker))
@@ -210,7 +216,7 @@ class Member:
 
         def code(category: str) -> Code:
             projecting = Projecting(self.catalog.reading(category), self.follower.decisions, rows)
-            return Code(self._around.schemas, TYPED[category], states, projecting)
+            return Code(self._schemas, TYPED[category], states, projecting)
 
         async def identify(topics: Sequence[str]) -> dict[str, Identity]:
             return dict.fromkeys(topics, IDENTITY)

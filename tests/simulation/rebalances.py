@@ -47,6 +47,8 @@ MOVES: Moves = [
     ),
     (lambda dice: ("go_on", ()), 3, lambda play: bool(play.stopped())),
     (lambda dice: ("slow", (dice.one(0.0, 0.0, 0.2, 1.5, 8.0),)), 2, lambda play: bool(play.world.alive())),
+    (lambda dice: ("fail", (dice.one(*STEPS, "commit", "committed"),)), 2, lambda play: bool(play.world.alive())),
+    (lambda dice: ("away", (dice.one(True, False, False),)), 2, always),
     (lambda dice: ("expel", ()), 2, always),
     (lambda dice: ("move", (dice.chance.randrange(len(PLACES)),)), 4, lambda play: bool(play.world.alive())),
     (

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import bridge.history.state
+import bridge.log.schemas
 import streams.apply
 import streams.processor
 import streams.unpark
@@ -76,8 +77,9 @@ CONSTANTS = [
     (streams.apply, "EVERY", SNAPSHOT_EVERY),
     (streams.unpark, "EVERY", SNAPSHOT_EVERY),
     (streams.processor, "SLICE", SLICE),
+    (bridge.log.schemas, "AWAY", 0.0),
 ]
-"""What is smaller in a run than in life."""
+"""What is smaller in a run than in life; and a registry that was away is asked at once, for the wall's time is none."""
 
 
 @contextmanager
