@@ -64,6 +64,7 @@ class Owner:
         self._store = store
         self._code = code
         self._mark = Mark(0, 0, -1)
+        self._beaten: Mark | None = None
         self._taken = False
         self._expect: Last | None = None
         self._last: Last | None = None
@@ -259,8 +260,17 @@ class Owner:
         return bool(waiting) and self._monotonic() - self._seen_event >= 1.0
 
     async def beat(self) -> None:
-        """Says that this owner lives. Raises Fenced."""
+        """Says that this owner lives. Raises Fenced, also where nothing came since the last beat and the mark is gone.
+
+        A store that has failed over may have lost its last commits. The next commit would be refused, but a partition
+        that nobody writes to has none, and would stay behind.
+        """
         await self._store.beat(self._mark)
+        if self._mark == self._beaten:
+            async with self._store.view() as view:
+                if view.mark != self._mark:
+                    raise Fenced(f"{self.place.space} has gone back from {self._mark} to {view.mark}")
+        self._beaten = self._mark
 
     @property
     def building(self) -> bool:

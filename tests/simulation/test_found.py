@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from bridge import decisions
 from bridge.store import keys
+from streams.owner import Owner
 from streams.processor import Processor
 from tests.model.world import Ask
 from tests.simulation.cluster import Cluster
 from tests.simulation.cluster_play import ClusterPlay
 from tests.simulation.group import Turn
 from tests.simulation.mutations import Mutation
+from tests.simulation.process import Member
 
 A = "account/a"
 
@@ -53,13 +55,7 @@ def knew_less(play: ClusterPlay) -> None:
     (old,) = (one for one in world.members if ("lighthouse.system", 0) in one.processor.owners)
     old.pace.stop()
     world.expel(old)
-    play.join(newer=True)
-    for one in world.members:
-        if one is not old and one is not world.members[-1]:
-            one.leave()
-            world.turn(one, Turn(0, told=False))
-    for _ in range(8):
-        play._round()
+    deploy(play, [one for one in world.members if one is not old])
     assert world.decided().of("total").answering == (2, 0)
     old.pace.go_on()
     for _ in range(4):
@@ -72,12 +68,44 @@ def knew_less(play: ClusterPlay) -> None:
     play.end()
 
 
+def deploy(play: ClusterPlay, leaving: Sequence[Member]) -> None:
+    """A process of tomorrow's code takes the place of these."""
+    leaving = list(leaving)
+    play.join(newer=True)
+    for one in leaving:
+        one.leave()
+        play.world.turn(one, Turn(0, told=False))
+    for _ in range(8):
+        play._round()
+
+
+def fell_back(play: ClusterPlay) -> None:
+    """A store fails over and forgets an event and the tick behind it; nobody writes to that partition any more."""
+    world, place = play.world, play.world.place_of(A)
+    deploy(play, world.members)
+    play.ask(0, Ask(A, None, (1,)), "deliver", 0, refuse=False)
+    play.everybody()
+    play.clock(0, tick=True)
+    play.everybody()
+    assert world.state(place).mark.position == 2
+    world.disks[place.space].fail_over(2)
+    assert world.state(place).mark.position == 0
+    play.end()
+
+
 FOUND = [
     (
         stood_still,
         Mutation(
             "the log is asked where it ends before the space is taken over: it may seem to be another log",
             ((Processor, "_open", ((OWN_THEN_ASK, ASK_THEN_OWN),)),),
+        ),
+    ),
+    (
+        fell_back,
+        Mutation(
+            "an owner that has nothing to commit does not see that its store has gone back",
+            ((Owner, "beat", (("view.mark != self._mark", "False"),)),),
         ),
     ),
     (
