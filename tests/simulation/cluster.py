@@ -59,13 +59,13 @@ class Query:
     judged: bool = False
 
 
-@dataclass(eq=False)
-class ReadingServer(ApiServer):
-    """An API process that reads projections, too."""
+@dataclass(frozen=True)
+class Reading:
+    """How an API process reads projections, and hears what is decided of them."""
 
-    projections: Projections | None = None
-    reader: SimReader | None = None
-    follower: Follower | None = None
+    projections: Projections
+    reader: SimReader
+    follower: Follower
 
 
 def category_of(position: Position) -> str:
@@ -93,18 +93,20 @@ class Cluster(World):
         self.members: list[Member] = []
         self.queries: list[Query] = []
         self.orders: list[asyncio.Task[Any]] = []
-        self.servers: list[ApiServer] = [self._api() for _ in range(2)]
-        self.admin = self._api()
+        self.servers = [self._server() for _ in range(2)]
+        self.reading = [self._reading() for _ in self.servers]
+        self.admin = self._server()
 
-    def _api(self) -> ReadingServer:
-        producer, gate, schemas = SimProducer(self.log, self.loop), Gate(), schemas_of_all(self.registry)
-        spaces = self._spaces(gate)
-        handler = Handler(Log(schemas, producer, self.log.end), spaces, TYPED, StateCache(100, 100_000), RULES)
-        reader = SimReader(self.log, Pace())
-        follower = Follower(reader, schemas, system_place())
-        ticker = Ticker(SimProducer(self.log, self.loop), self.loop.time)
-        projections = Projections(spaces, self.catalogs[1], follower, ticker, RULES.limits)
-        return ReadingServer(handler, producer, gate, 0, projections, reader, follower)
+    def _server(self) -> ApiServer:
+        producer, gate = SimProducer(self.log, self.loop), Gate()
+        log = Log(schemas_of_all(self.registry), producer, self.log.end)
+        return ApiServer(Handler(log, self._spaces(gate), TYPED, StateCache(100, 100_000), RULES), producer, gate)
+
+    def _reading(self) -> Reading:
+        reader, ticker = SimReader(self.log, Pace()), Ticker(SimProducer(self.log, self.loop), self.loop.time)
+        follower = Follower(reader, schemas_of_all(self.registry), system_place())
+        spaces = self._spaces(Gate())
+        return Reading(Projections(spaces, self.catalogs[1], follower, ticker, RULES.limits), reader, follower)
 
     def _spaces(self, gate: Gate) -> Spaces:
         return Spaces(GatedStores(self.stores, gate), SETTINGS.topic_prefix, COUNTS)
@@ -174,10 +176,9 @@ class Cluster(World):
         for place in ACCOUNTS if key is None else [ACCOUNTS[partition_of(key, len(ACCOUNTS))]]:
             self.log.write(Outgoing(place.topic, place.partition, key, value or b"", list(headers.items())))
 
-    def query(self, server: ReadingServer, name: str, key: str, when: When) -> None:
+    def query(self, reading: Reading, name: str, key: str, when: When) -> None:
         """Somebody asks for a row."""
-        assert server.projections is not None
-        task = self.loop.create_task(server.projections.row(name, key, when))
+        task = self.loop.create_task(reading.projections.row(name, key, when))
         self.queries.append(Query(name, key, when, task))
         self.loop.settle()
 
@@ -234,10 +235,7 @@ class Cluster(World):
     def readers(self) -> Iterator[SimReader]:
         """Whoever follows what is decided."""
         yield from (one.reader for one in self.alive())
-        for server in (*self.servers, self.admin):
-            assert isinstance(server, ReadingServer)
-            assert server.reader is not None
-            yield server.reader
+        yield from (one.reader for one in self.reading)
 
     def close(self) -> None:
         """Ends every task and the loop; doing so twice is harmless."""
@@ -257,10 +255,8 @@ class Cluster(World):
     async def _close(self) -> None:
         for member in self.members:
             await member.close()
-        for server in (*self.servers, self.admin):
-            assert isinstance(server, ReadingServer)
-            assert server.follower is not None
-            await server.follower.close()
+        for reading in self.reading:
+            await reading.follower.close()
 
     def judged(self, attempt: Attempt) -> Truth:
         """What the log means where a try's stream lies; of a stream that was drawn, all partitions are asked."""

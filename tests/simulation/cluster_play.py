@@ -14,7 +14,7 @@ from bridge.store import keys
 from bridge.store.rows import ParkedEvent, Progress
 from tests.model.play import Pick, Play
 from tests.model.world import COMPOSED, UNKNOWN, Ask, Attempt
-from tests.simulation.cluster import ACCOUNTS, Cluster, ReadingServer, category_of
+from tests.simulation.cluster import ACCOUNTS, Cluster, category_of
 from tests.simulation.cluster_checks import Checks
 from tests.simulation.group import Turn
 from tests.simulation.process import Member, MemberStore
@@ -195,10 +195,8 @@ class ClusterPlay(Play):
     def query(self, server: int, name: str, key: str, at_least: bool, at: int | None) -> None:
         """A row is asked for; perhaps no older than an append that was acknowledged."""
         wanted = self._wanted() if at_least else {}
-        reading = self.world.servers[server]
-        assert isinstance(reading, ReadingServer)
         time = None if at is None or name != "past" else self.world.log.now + at
-        self.world.query(reading, name, key, When(time, wanted))
+        self.world.query(self.world.reading[server], name, key, When(time, wanted))
 
     def _wanted(self) -> dict[tuple[str, int], int]:
         """Where an append was acknowledged, or where a partition ends."""
@@ -214,32 +212,27 @@ class ClusterPlay(Play):
     # The end
 
     def _calm(self) -> None:
-        """Everything gets well, and everything comes back."""
-        world = self.world
-        world.weather.storm = world.registry.away = False
+        """Nothing fails any more, and tomorrow's code is everywhere; then everything must come back."""
+        self.world.weather.storm = self.world.registry.away = False
         self.learn()
-        for member in world.alive():
-            member.pace.slow, member.pace.fail_at = 0.0, None
-            member.pace.go_on()
-        for member in world.members:
-            if not member.lives:
-                world.expel(member)
-        for server in world.servers:
-            server.producer.refusing = False
-            server.gate.stop_at = None
-        self.go_on_behind_wait()
-        world.join(newer=True)
-        for member in world.alive():
-            if member.catalog is not world.catalogs[True]:
+        for member in self.world.members:
+            if member.lives:
+                member.pace.get_well()
+            else:
+                self.world.expel(member)
+        self.world.join(newer=True)
+        for member in self.world.alive():
+            if member.catalog is not self.world.catalogs[True]:
                 member.leave()
         self._until(self._all_well, 40)
         self.checks.check()
-        unknown = [one.ask for one in world.attempts if one.ask.key and self._is_unknown(one)]
+        unknown = [one.ask for one in self.world.attempts if one.ask.key and self._is_unknown(one)]
         for ask in dict.fromkeys(unknown):
             self._tell(ask)
         self.checks.at_the_end()
 
-    def _round(self) -> None:
+    def get_well(self) -> None:
+        """Half a second in which nothing fails, and whoever waits for something is helped."""
         for producer, flight in self.world.pending():
             producer.deliver(flight)
         for reader in self.world.readers():
@@ -252,7 +245,7 @@ class ClusterPlay(Play):
 
     def _until(self, met: Callable[[], bool], rounds: int) -> None:
         for _ in range(rounds):
-            self._round()
+            self.get_well()
             if met():
                 return
         raise AssertionError(f"everything is well, but {self.checks.missing()}")

@@ -76,7 +76,7 @@ def deploy(play: ClusterPlay, leaving: Sequence[Member]) -> None:
         one.leave()
         play.world.turn(one, Turn(0, told=False))
     for _ in range(8):
-        play._round()
+        play.get_well()
 
 
 def fell_back(play: ClusterPlay) -> None:
