@@ -9,6 +9,7 @@ from itertools import count
 from typing import Any
 
 from bridge.cache import StateCache
+from bridge.decisions import CATEGORY as SYSTEM
 from bridge.decisions import Decisions
 from bridge.events import Position
 from bridge.handle import Handler, Log
@@ -22,7 +23,7 @@ from bridge.system.follower import Admitted, Follower
 from bridge.ticks import Ticker
 from streams.owner import Code, LogEnds, Owner
 from tests.model.reference import Fact, Truth, truth
-from tests.model.world import COMPOSED, KNOWN, RULES, Attempt, World, now
+from tests.model.world import KNOWN, RULES, Attempt, World, now
 from tests.model.world import Server as ApiServer
 from tests.simlog import IDENTITY, Flight, Gate, GatedStores, SimProducer, SimRegistry
 from tests.simulation.group import Coordinator, Turn
@@ -30,10 +31,10 @@ from tests.simulation.process import Around, Member, Pace, SimReader
 from tests.simulation.projected import Weather, catalogs
 from tests.simulation.server import Server
 from tests.simulation.settings import (
+    COMPOSED,
     COUNTS,
     SETTINGS,
     SYSTEM_ID,
-    SYSTEM_SCHEMA,
     TYPED,
     places,
     schemas_of_all,
@@ -81,7 +82,9 @@ class Cluster(World):
         ids.draw = (f"drawn-{number}" for number in count()).__next__
         ids.anonymous = lambda: ids.append_id("", "", ids.draw())
         self._told: dict[tuple[Place, int, int], Truth] = {}
-        self.registry.known |= {KNOWN: COMPOSED, SYSTEM_ID: SYSTEM_SCHEMA}
+        self._decisions = Decisions()
+        self._admitted = Admitted(system_place(), self._decisions)
+        self.registry.known |= {KNOWN: COMPOSED["account"], SYSTEM_ID: COMPOSED[SYSTEM]}
         never_away = SimRegistry()
         never_away.known = self.registry.known
         self.schemas = schemas_of_all(never_away)
@@ -137,11 +140,10 @@ class Cluster(World):
 
     def decided(self) -> Decisions:
         """What the log of decisions says."""
-        place, decisions = system_place(), Decisions()
-        admitted = Admitted(place, decisions)
-        for record in self.log.read(place.topic, place.partition, 0, 10_000):
-            now(admitted.take(record, self.schemas))
-        return decisions
+        place = system_place()
+        for record in self.log.read(place.topic, place.partition, self._admitted.position, 10_000):
+            now(self._admitted.take(record, self.schemas))
+        return self._decisions
 
     def state(self, place: Place) -> _State:
         """A space as it is."""

@@ -29,9 +29,9 @@ class Dice:
 
     def move(self) -> Move:
         """What happens next: one of what can."""
-        weights = [weight for _, weight, can in self.moves if can(self.play)]
-        options = [draw for draw, _, can in self.moves if can(self.play)]
-        return self.chance.choices(options, weights)[0](self)
+        options = [(draw, weight) for draw, weight, can in self.moves if can(self.play)]
+        draws, weights = zip(*options, strict=True)
+        return self.chance.choices(draws, weights)[0](self)  # type: ignore[no-any-return]
 
     def one(self, *options: Any) -> Any:
         """One of these."""

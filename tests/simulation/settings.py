@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bridge import decisions
-from bridge.log.compose import load
+from bridge.log.compose import Schema, load
 from bridge.log.record import Place, topic_of
 from bridge.log.registry import Registry
 from bridge.log.schemas import Schemas
@@ -18,7 +18,7 @@ COUNTS = {"account": 3, decisions.CATEGORY: 1}
 SYSTEM = (topic_of(SETTINGS.topic_prefix, decisions.CATEGORY), 0)
 TYPED = {"account": Typed(account.account), decisions.CATEGORY: Typed(decisions.decider)}
 FOLDERS = {"account": account.SCHEMAS / "account", decisions.CATEGORY: decisions.SCHEMAS / decisions.CATEGORY}
-SYSTEM_SCHEMA = load(decisions.CATEGORY, FOLDERS[decisions.CATEGORY])
+COMPOSED = {category: load(category, folder) for category, folder in FOLDERS.items()}
 SYSTEM_ID = 2
 """The id of the system category's schema in the registry."""
 
@@ -37,6 +37,14 @@ def system_place() -> Place:
     return places()[-1]
 
 
+class Loaded(Schemas):
+    """The schemas of a process, whose folders were read long ago."""
+
+    def local(self, category: str) -> Schema:
+        """As the real one."""
+        return COMPOSED[category]
+
+
 def schemas_of_all(registry: Registry) -> Schemas:
     """The schemas of both categories."""
-    return Schemas(registry, FOLDERS, SETTINGS.topic_prefix)
+    return Loaded(registry, FOLDERS, SETTINGS.topic_prefix)
