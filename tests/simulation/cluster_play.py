@@ -21,6 +21,9 @@ from tests.simulation.process import Member, MemberStore
 from tests.simulation.projected import NEVER
 from tests.simulation.server import Connection
 
+CALM = 120
+"""Half seconds in which everything must come back: what is parked is helped one after the other."""
+
 
 class ClusterPlay(Play):
     """What can happen, a method each. Members and partitions are chosen by `pick`."""
@@ -194,14 +197,15 @@ class ClusterPlay(Play):
 
     def query(self, server: int, name: str, key: str, at_least: bool, at: int | None) -> None:
         """A row is asked for; perhaps no older than an append that was acknowledged."""
-        wanted = self._wanted() if at_least else {}
+        wanted = self._wanted(key) if at_least else {}
         time = None if at is None or name != "past" else self.world.log.now + at
         self.world.query(self.world.reading[server], name, key, When(time, wanted))
 
-    def _wanted(self) -> dict[tuple[str, int], int]:
-        """Where an append was acknowledged, or where a partition ends."""
+    def _wanted(self, key: str) -> dict[tuple[str, int], int]:
+        """Where an append was acknowledged, or where a partition ends that may hold the row."""
         answers = [one.answer for one in self.world.attempts if one.answer is not None and one.wrote]
-        ends = [place.at(self.world.log.length(place.topic, place.partition)) for place in ACCOUNTS]
+        places = [self.world.place_of(key)] if key.startswith("account/") else ACCOUNTS
+        ends = [place.at(self.world.log.length(place.topic, place.partition)) for place in places]
         position = self.pick([*(one.position for one in answers), *ends])
         return {(category_of(position), position.partition): position.offset}
 
@@ -224,7 +228,7 @@ class ClusterPlay(Play):
         for member in self.world.alive():
             if member.catalog is not self.world.catalogs[True]:
                 member.leave()
-        self._until(self._all_well, 40)
+        self._until(self._all_well, CALM)
         self.checks.check()
         unknown = [one.ask for one in self.world.attempts if one.ask.key and self._is_unknown(one)]
         for ask in dict.fromkeys(unknown):
@@ -260,7 +264,7 @@ class ClusterPlay(Play):
         for _ in range(2):
             self.world.ask(self.world.servers[0], ask)
             attempt = self.world.attempts[-1]
-            self._until(attempt.task.done, 40)
+            self._until(attempt.task.done, CALM)
             assert not self._is_unknown(attempt), "asking again did not tell"
 
 
