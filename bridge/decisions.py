@@ -64,7 +64,18 @@ class Begin:
 
 @dataclass(frozen=True)
 class Answer:
-    """Let a build answer (B3)."""
+    """Let a build answer, whichever does now."""
+
+    version: int
+    generation: int = 0
+
+
+@dataclass(frozen=True)
+class Advance:
+    """Let a build answer that has become live everywhere (B3), unless a newer one does already.
+
+    Whoever says so may know less than this decides on: a process that stood still, or has older code.
+    """
 
     version: int
     generation: int = 0
@@ -138,7 +149,7 @@ class EventSkipped:
     error: str
 
 
-Command = Begin | Answer | Drop | Retry | Skip
+Command = Begin | Answer | Advance | Drop | Retry | Skip
 Event = BuildBegun | BuildAnswered | BuildDropped | RetryAsked | EventSkipped
 
 
@@ -151,6 +162,11 @@ def decide(command: Command, state: Decided) -> Sequence[Event]:
             raise Refused("D1", f"build {version}.{generation} was dropped; begin a new one")
         case Answer(version, generation):
             return [BuildAnswered(version, generation)] if state.answering != (version, generation) else []
+        case Advance(version, generation) if (version, generation) in state.dropped:
+            return []
+        case Advance(version, generation):
+            newer = state.answering is None or (version, generation) > state.answering
+            return [BuildAnswered(version, generation)] if newer else []
         case Drop(version, generation) if state.answering in (None, (version, generation)):
             raise Refused("D2", f"build {version}.{generation} answers queries; let another one answer first")
         case Drop(version, generation):
@@ -213,7 +229,7 @@ decider = Decider(
     state=System,
     decide=_decide,
     evolve=_evolve,
-    commands=(Begin, Answer, Drop, Retry, Skip, *reactions.COMMANDS, *timings.COMMANDS),
+    commands=(Begin, Answer, Advance, Drop, Retry, Skip, *reactions.COMMANDS, *timings.COMMANDS),
     events=(BuildBegun, BuildAnswered, BuildDropped, RetryAsked, EventSkipped, *reactions.EVENTS, *timings.EVENTS),
 )
 

@@ -1,13 +1,17 @@
 """A processor's source in Kafka: a thin edge around confluent-kafka's consumer (P1's assignment and P2).
 
 The consumer polls in a thread. The client calls from within `poll` and `close`; the callbacks run on the event loop
-meanwhile, and the thread waits for them. Until it goes on, the client answers no other thread.
+meanwhile, and the thread waits for them. Until it goes on, the client answers no other thread, so that it is this one
+that asks where partitions end.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import structlog
@@ -25,6 +29,22 @@ TIMEOUT = 7.5
 """Seconds that a broker has to tell where a partition ends."""
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """A callback wants to know where a partition ends."""
+
+    partition: Partition
+    ends: Future[Ends] = field(default_factory=Future)
+
+    def answer(self, ask: Callable[[Partition], Ends]) -> None:
+        """In the polling thread; whoever asked may have given up."""
+        if self.ends.set_running_or_notify_cancel():
+            try:
+                self.ends.set_result(ask(self.partition))
+            except Unavailable as error:
+                self.ends.set_exception(error)
+
+
 class KafkaSource:
     """See Source. It is made on the event loop that the callbacks are to run on. `config` is the consumer's."""
 
@@ -34,6 +54,7 @@ class KafkaSource:
         self._loop = asyncio.get_running_loop()
         self._last: dict[Partition, Record] = {}
         self._mine: set[Partition] = set()
+        self._asked: SimpleQueue[_Asked | None] | None = None
         self.lost: dict[Partition, ForeignLog] = {}
         self.ended: dict[Partition, int] = {}
         self._consumer.subscribe(list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
@@ -72,7 +93,7 @@ class KafkaSource:
     # In the polling thread. An error of the client that leaves a callback within `close` ends the thread unheard.
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        starts = self._await(self._callbacks.assigned(self._all_ends(partitions)))
+        starts = self._await(self._callbacks.assigned([(part.topic, part.partition) for part in partitions]))
         self._forget(starts)
         offsets = {where: OFFSET_END if start is None else start for where, start in starts.items()}
         consumer.incremental_assign([TopicPartition(*where, offset) for where, offset in offsets.items()])
@@ -89,19 +110,16 @@ class KafkaSource:
         self._mine -= {(part.topic, part.partition) for part in mine}
         self._quietly(consumer.incremental_unassign, mine)
 
-    def _all_ends(self, partitions: list[TopicPartition]) -> dict[Partition, Ends | None]:
-        """A broker that does not answer for one is not asked for the rest: the group waits."""
-        ends: dict[Partition, Ends | None] = dict.fromkeys((part.topic, part.partition) for part in partitions)
-        try:
-            for part in ends:
-                ends[part] = self._ends(part)
-        except Unavailable as error:
-            log.warning("partitions not opened", partitions=list(ends), error=str(error))
-        return ends
-
     def _await(self, callback: Coroutine[Any, Any, T]) -> T:
         """What a callback answers; it sets itself a time, and the loop runs as long as anybody polls or closes."""
-        return asyncio.run_coroutine_threadsafe(callback, self._loop).result()
+        asked: SimpleQueue[_Asked | None] = SimpleQueue()
+        self._asked = asked
+        answered = asyncio.run_coroutine_threadsafe(callback, self._loop)
+        answered.add_done_callback(lambda _: asked.put(None))
+        while (one := asked.get()) is not None:
+            one.answer(self._ends)
+        self._asked = None
+        return answered.result()
 
     def _forget(self, partitions: Iterable[Partition]) -> None:
         """What was delivered before no longer stands right before what will be."""
@@ -130,7 +148,11 @@ class KafkaSource:
 
     async def ends(self, partition: Partition) -> Ends:
         """See Source."""
-        return await asyncio.to_thread(self._ends, partition)
+        if self._asked is None:
+            return await asyncio.to_thread(self._ends, partition)
+        one = _Asked(partition)
+        self._asked.put(one)
+        return await asyncio.wrap_future(one.ends)
 
     def _ends(self, partition: Partition) -> Ends:
         try:

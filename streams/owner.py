@@ -64,6 +64,8 @@ class Owner:
         self._store = store
         self._code = code
         self._mark = Mark(0, 0, -1)
+        self._beaten: Mark | None = None
+        self._taken = False
         self._expect: Last | None = None
         self._last: Last | None = None
         self._builds = Builds(code.projecting, place.space)
@@ -93,10 +95,20 @@ class Owner:
         self._expect = self._last
         return self.start
 
-    async def open(self, ends: LogEnds) -> None:
-        """P1: takes the space over and checks that its log is this one. Raises ForeignLog with the space stopped."""
-        self._high = ends.high
+    async def take_over(self) -> None:
+        """P1: from here on, no other owner moves the space on."""
         self._mark = await self._store.own()
+        self._taken = True
+
+    async def open(self, ends: LogEnds) -> None:
+        """P1: checks that the space's log is this one, as it was found behind `take_over`.
+
+        Raises ForeignLog with the space stopped.
+        """
+        self._high = ends.high
+        if not self._taken:
+            await self.take_over()
+        self._taken = False
         await self._clear()
         async with self._store.view() as view:
             known = await view.get(keys.IDENTITY)
@@ -258,10 +270,20 @@ class Owner:
         return bool(waiting) and self._monotonic() - self._seen_event >= 1.0
 
     async def beat(self) -> None:
-        """Says that this owner lives, and what its time went to. Raises Fenced."""
+        """Says that this owner lives, and what its time went to.
+
+        Raises Fenced, also where nothing came since the last beat and the mark is gone: a store that has failed over
+        may have lost its last commits. The next commit would be refused, but a partition that nobody writes to has
+        none, and would stay behind.
+        """
         if self._watch.due:
             await self._tell()
         await self._store.beat(self._mark)
+        if self._mark == self._beaten:
+            async with self._store.view() as view:
+                if view.mark != self._mark:
+                    raise Fenced(f"{self.place.space} has gone back from {self._mark} to {view.mark}")
+        self._beaten = self._mark
 
     async def leave(self) -> None:
         """Says that this owner has let go: it will commit no more. Raises Fenced, Unavailable."""

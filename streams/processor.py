@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -17,7 +17,7 @@ from bridge.settings import Settings
 from bridge.store.contract import Stores
 from bridge.store.rows import Identity
 from streams.owner import Code, LogEnds, Owner
-from streams.source import Batches, Callbacks, Ends, Join, Partition, Source
+from streams.source import Batches, Callbacks, Join, Partition, Source
 from streams.tenure import Worker
 
 log = structlog.get_logger()
@@ -107,16 +107,15 @@ class Processor:
 
     # P1, within `poll`: the group waits for the answer.
 
-    async def _assigned(self, found: Mapping[Partition, Ends | None]) -> dict[Partition, int | None]:
-        starts: dict[Partition, int | None] = dict.fromkeys(found)
-        self._later(part for part, ends in found.items() if ends is None)
+    async def _assigned(self, partitions: Sequence[Partition]) -> dict[Partition, int | None]:
+        assert self._source is not None
         try:
             async with asyncio.timeout(P1_TIMEOUT):
-                starts |= await self._open_all({part: ends for part, ends in found.items() if ends is not None})
+                return await self._open_all(self._source, partitions)
         except (LighthouseError, TimeoutError) as error:
-            log.warning("partitions not opened", partitions=list(found), error=str(error))
-            self._later(found)
-        return starts
+            log.warning("partitions not opened", partitions=list(partitions), error=str(error))
+            self._later(partitions)
+            return dict.fromkeys(partitions)
 
     def _later(self, partitions: Iterable[Partition]) -> None:
         """P1 is done again after a session, where they are still assigned by then."""
@@ -136,20 +135,23 @@ class Processor:
         self._again.pop(part, None)
         return self.owners.pop(part, None)
 
-    async def _open_all(self, ends: Mapping[Partition, Ends]) -> dict[Partition, int | None]:
-        identities = await self._parts.identify(sorted({topic for topic, _ in ends}))
-        opened = await asyncio.gather(
-            *(self._open(part, LogEnds(identities[part[0]], *bounds)) for part, bounds in ends.items())
-        )
-        log.info("partitions assigned", partitions=[f"{topic}-{number}" for topic, number in ends])
-        return dict(zip(ends, opened, strict=True))
+    async def _open_all(self, source: Source, partitions: Sequence[Partition]) -> dict[Partition, int | None]:
+        identities = await self._parts.identify(sorted({topic for topic, _ in partitions}))
+        opened = await asyncio.gather(*(self._open(source, part, identities[part[0]]) for part in partitions))
+        log.info("partitions assigned", partitions=[f"{topic}-{number}" for topic, number in partitions])
+        return dict(zip(partitions, opened, strict=True))
 
-    async def _open(self, part: Partition, ends: LogEnds) -> int | None:
-        """P1 for one partition; answers where to start, None where it cannot be opened. A foreign log stays so."""
+    async def _open(self, source: Source, part: Partition, identity: Identity) -> int | None:
+        """P1 for one partition; answers where to start, None where it cannot be opened. A foreign log stays so.
+
+        The log is looked at once the space is taken over: from an end that was read before, the owner of then might
+        have gone on, and the log would seem to be another one.
+        """
         place = self._parts.place(part)
         try:
             owner = Owner(place, self._parts.stores.open(place.space), self._parts.code(place.category), self._worker)
-            await owner.open(ends)
+            await owner.take_over()
+            await owner.open(LogEnds(identity, *await source.ends(part)))
         except ForeignLog as error:
             log.error("partition stopped", partition=place.space, error=str(error))
             return None
@@ -285,7 +287,7 @@ class Processor:
     async def _reopen(self, source: Source, part: Partition) -> None:
         self._again.pop(part, None)
         try:
-            start = (await self._open_all({part: await source.ends(part)}))[part]
+            start = (await self._open_all(source, [part]))[part]
         except LighthouseError as error:
             log.warning("partition not opened", partition=part, error=str(error))
             self._later([part])

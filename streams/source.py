@@ -5,7 +5,7 @@ Kafka's is in `streams.consumer`; the simulation has one of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -26,11 +26,10 @@ class Callbacks:
     """What the group tells: partitions given, answered with where to start in each, and partitions taken away.
 
     The group waits until they have answered. They are awaited while the processor is in `poll` or `close`, and so
-    between two batches. Partitions are given with their ends, None where nobody tells; one that is answered with None
-    stays assigned and paused.
+    between two batches. A partition that is answered with None stays assigned and paused.
     """
 
-    assigned: Callable[[Mapping[Partition, Ends | None]], Coroutine[Any, Any, dict[Partition, int | None]]]
+    assigned: Callable[[Sequence[Partition]], Coroutine[Any, Any, dict[Partition, int | None]]]
     revoked: Callable[[Sequence[Partition]], Coroutine[Any, Any, None]]
 
 
@@ -53,7 +52,7 @@ class Source(Protocol):
         ...
 
     async def ends(self, partition: Partition) -> Ends:
-        """Where a partition of this member begins and ends now. Raises Unavailable. Not for use within callbacks."""
+        """Where a partition begins and ends now, also within callbacks. Raises Unavailable."""
         ...
 
     def pause(self, partition: Partition) -> None:

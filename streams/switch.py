@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager, suppress
 import structlog
 
 from bridge.application import Catalog
-from bridge.decisions import Answer, Decided, stream_of
-from bridge.errors import LighthouseError
+from bridge.decisions import Advance, Decided, stream_of
+from bridge.errors import KeyReused, LighthouseError
 from bridge.handle import Context, Handler
 from bridge.query.builds import BuildStatus, ProjectionStatus
 from bridge.query.reader import Projections
@@ -84,10 +84,14 @@ class Switch:
             build = due(await self._projections.status(name), decided)
             if build is not None:
                 self._step("B3")
-                await self._decide(name, Answer(*build.build))
+                await self._decide(name, Advance(*build.build))
 
-    async def _decide(self, name: str, answer: Answer) -> None:
+    async def _decide(self, name: str, answer: Advance) -> None:
         """Under one key, so that two owners decide it once."""
         context = Context(ACTOR, key=f"answer {answer.version}.{answer.generation}")
-        await self._handler.execute(stream_of(name), answer, context)
-        log.info("build answers", projection=name, version=answer.version, generation=answer.generation)
+        try:
+            done = await self._handler.execute(stream_of(name), answer, context)
+        except KeyReused:  # decided once by code from before there was Advance, and taken back by somebody since
+            return
+        if done.last_version >= done.first_version and not done.duplicate:
+            log.info("build answers", projection=name, version=answer.version, generation=answer.generation)

@@ -7,7 +7,7 @@ import sys
 
 import structlog
 
-from tests.simulation.seed import Violation, simulate
+from tests.simulation.seed import Violation, kind_of, simulate
 
 
 def main() -> int:
@@ -25,6 +25,7 @@ def main() -> int:
             sys.stdout.write(f"{found}\n")
             return 1
         if asked.seeds:
+            sys.stdout.write(f"seed {seed} ({kind_of(seed).name})\n")
             sys.stdout.write("".join(f"{name}{arguments}\n" for name, arguments in moves))
     sys.stdout.write("every invariant held\n")
     return 0

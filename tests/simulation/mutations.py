@@ -12,9 +12,13 @@ from typing import Any, TypeAlias
 
 import tests.simulation.server
 from bridge.handle import Handler
+from bridge.query import reader
+from bridge.query.builds import BuildStatus
 from bridge.store.memory import MemoryStore
 from streams import apply
+from streams.builds import Builds
 from streams.owner import Owner
+from streams.processor import Processor
 
 Texts: TypeAlias = "tuple[tuple[str, str], ...]"
 
@@ -60,7 +64,6 @@ WAIT_THEN_READ = """await space.store.wait(offset, attempt.left)
         async with space.store.view() as view:
             admitted, head = await view.get_many(attempt.rows)"""
 EMPTY = "self._mark = await self._store.commit(self._mark, after.position, Writes())"
-
 MUTATIONS = [
     Mutation("position written apart from the rows", ((Owner, "_commit", ((COMMIT, f"{EMPTY}; {COMMIT}"),)),)),
     Mutation(
@@ -112,5 +115,26 @@ MUTATIONS = [
     Mutation(
         "an expected version above the head is written",
         ((Handler, "append", (("expected is not None and expected != head.next", "False"),)),),
+    ),
+    Mutation("commit after revoke", ((Processor, "_revoked", (("self._forget(part)", "pass"),)),)),
+    Mutation(
+        "rebuild switched one batch early",
+        ((Builds, "_advance", (("if not found.more:", "if found.events or not found.more:"),)),),
+    ),
+    Mutation(
+        "a build answers before it is live in every partition",
+        ((BuildStatus, "live", (("all(one.progress.live", "any(one.progress.live"),)),),
+    ),
+    Mutation(
+        "a processor whose commit was refused goes on with what it had",
+        ((Processor, "_dropped", (("self._close(part)", "pass"),)),),
+    ),
+    Mutation(
+        "a live build is fed beside the batch's commit",
+        ((Owner, "take", (("after.events, after.writes)", "after.events, Writes())"),)),),
+    ),
+    Mutation(
+        "an answer that does not wait for the position it was asked for",
+        ((reader, "_lag", (("max(0, wanted - position)", "0"),)),),
     ),
 ]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import structlog
 
 from tests.simulation.mutations import MUTATIONS, Mutation
-from tests.simulation.seed import Violation, simulate
+from tests.simulation.seed import Violation, kind_of, simulate
 
 SEEDS = 2_000
 CHUNKS = 20
@@ -34,9 +38,32 @@ def test_every_invariant_holds(chunk: int, request: pytest.FixtureRequest) -> No
         simulate(seed)
 
 
-def test_a_seed_is_the_same_run_each_time() -> None:
-    assert simulate(7) == simulate(7)
-    assert simulate(7) != simulate(8)
+@pytest.mark.parametrize("seed", [6, 7, 8, 9])
+def test_a_seed_is_the_same_run_each_time(seed: int) -> None:
+    assert simulate(seed) == simulate(seed)
+    assert simulate(seed) != simulate(seed + 2)
+
+
+def test_a_seed_is_the_same_run_in_every_process() -> None:
+    """Whatever Python draws when it starts, such as how strings are hashed."""
+    command = [sys.executable, "-m", "tests.simulation", *map(str, range(10, 30))]
+    run = partial(subprocess.run, command, capture_output=True, text=True, check=True, timeout=120)
+    first, second = (run(env=os.environ | {"PYTHONHASHSEED": hashes}).stdout for hashes in ("1", "2"))
+    assert "seed 10 (appends)" in first
+    assert "seed 11 (rebalances)" in first
+    assert first == second
+
+
+def test_a_failing_seed_tells_its_kind_and_plays_again() -> None:
+    (mutation,) = (one for one in MUTATIONS if one.what == "commit after revoke")
+    with mutation.planted():
+        found = first()
+        assert found is not None
+        with pytest.raises(Violation, match=rf"seed {found} \({kind_of(found).name}\): ") as once:
+            simulate(found)
+        with pytest.raises(Violation) as again:
+            simulate(found)
+    assert str(again.value) == str(once.value)
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda one: one.what)
