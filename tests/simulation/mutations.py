@@ -116,7 +116,7 @@ MUTATIONS = [
         "an expected version above the head is written",
         ((Handler, "append", (("expected is not None and expected != head.next", "False"),)),),
     ),
-    Mutation("commit after revoke", ((Processor, "_revoked", (("self._forget(part)", "pass"),)),)),
+    Mutation("commit after revoke", ((Processor, "_revoked", (("self._forget(part)", "self.owners.get(part)"),)),)),
     Mutation(
         "rebuild switched one batch early",
         ((Builds, "_advance", (("if not found.more:", "if found.events or not found.more:"),)),),
@@ -135,6 +135,6 @@ MUTATIONS = [
     ),
     Mutation(
         "an answer that does not wait for the position it was asked for",
-        ((reader, "_lag", (("max(0, wanted - position)", "0"),)),),
+        ((reader, "_lag", (("max(0, _least(space, asked) - position)", "0"),)),),
     ),
 ]
