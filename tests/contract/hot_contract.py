@@ -12,6 +12,7 @@ import pytest
 from bridge.builtin import ACTIVITY, STREAMS
 from bridge.cache import Cache, StateCache
 from bridge.decisions import Decisions
+from bridge.errors import Unavailable
 from bridge.history.reader import History
 from bridge.hot import HotRows
 from bridge.log.record import partition_of
@@ -85,7 +86,10 @@ class Fed:
 
     async def _is_complete(self) -> bool:
         position, history = await rows_of(self.history.open(PLACE.space))
-        copied, hot = await rows_of(self.hot.open(keys.hot_space(PLACE.space)))
+        try:
+            copied, hot = await rows_of(self.hot.open(keys.hot_space(PLACE.space)))
+        except Unavailable:  # a view may end while much is copied
+            return False
         if keys.HOT not in hot or copied != position:
             return False
         row = Hot.unpack(hot[keys.HOT])
