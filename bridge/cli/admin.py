@@ -10,6 +10,7 @@ import typer
 
 from bridge import present
 from bridge.application import registered
+from bridge.cli import repartition
 from bridge.cli.console import JsonFlag, err, out, with_base, with_platform, write_json, write_table
 from bridge.log.compose import event_types
 from bridge.settings import Settings
@@ -76,6 +77,9 @@ def topics_create(json: JsonFlag = False) -> None:
     out.print(f"created: {', '.join(created) or 'nothing, all are there'}")
     for one in wrong:
         err.print(f"[yellow]{one}[/yellow]")
+
+
+topics.command("repartition")(repartition.repartition)
 
 
 @schemas.command("push")

@@ -91,7 +91,7 @@ def _run(plan: Plan, stack: ExitStack, once: bool) -> None:
     began = time.monotonic()
     if plan.settings.history_store:
         choose_stores(plan.settings, ChosenStores(plan.settings.history_store))
-    settings = _servers(plan.settings, stack)
+    settings = servers(plan.settings, stack)
     with err.status("topics and schemas"):
         plan.interrupts.run(_prepare(settings))
     services = [*processors(plan.instances, settings.root / "logs"), _api(settings)]
@@ -107,7 +107,7 @@ def _run(plan: Plan, stack: ExitStack, once: bool) -> None:
         _stay(plan, services)
 
 
-def _servers(settings: Settings, stack: ExitStack) -> Settings:
+def servers(settings: Settings, stack: ExitStack) -> Settings:
     """Starts what no address is set for, all at once; answers the settings with the addresses."""
     starts: list[Callable[[Settings, Callable[[str], None]], Server]] = []
     if not settings.kafka_bootstrap:
@@ -118,10 +118,10 @@ def _servers(settings: Settings, stack: ExitStack) -> Settings:
         starts.append(start_postgres)
     with err.status("starting") as shown, ThreadPoolExecutor(len(starts) or 1) as pool:
         futures = [pool.submit(start, settings, lambda text: shown.update(text)) for start in starts]
-        servers: list[Server] = []
-        stack.callback(_stop_servers, servers)
+        started: list[Server] = []
+        stack.callback(_stop_servers, started)
         for future in futures:
-            servers.append(future.result())  # noqa: PERF401 - what has started must be stopped if the next one fails
+            started.append(future.result())  # noqa: PERF401 - what has started must be stopped if the next one fails
     return located(settings)
 
 
