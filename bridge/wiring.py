@@ -206,7 +206,7 @@ async def check_pins(spaces: Spaces) -> None:
             topic = spaces.place(category, 0).topic
             raise LighthouseError(
                 f"topic {topic} has {count} partitions, but its history was made of {pinned}; "
-                "a category keeps its count for ever: restore the topic, or copy its events to a new category"
+                "a category gets more of them by `lighthouse topics repartition` alone: restore the topic"
             )
 
 

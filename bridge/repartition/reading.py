@@ -20,6 +20,9 @@ AT_ONCE = 2000
 ROOM = 64 * 1024 * 1024
 """Bytes that partitions may be read ahead of others, all together."""
 
+RECORD = 1500
+"""Bytes that a record has in memory beside its value."""
+
 PAUSE = 0.1
 
 PATIENCE = 30.0
@@ -167,7 +170,7 @@ def _bounds(consumer: Consumer, where: TopicPartition) -> tuple[int, int]:
 
 
 def _size(record: Record) -> int:
-    return 256 + len(record.value or b"")
+    return RECORD + len(record.value or b"")
 
 
 def _config(settings: Settings) -> dict[str, object]:

@@ -24,7 +24,7 @@ from bridge.repartition.checks import Examination, Found
 from bridge.repartition.journal import Begun, Closed, Entry, Filled, Journal, Verified
 from bridge.repartition.passes import Log, Passes, Tell
 from bridge.repartition.reading import ends
-from bridge.repartition.writing import is_closed
+from bridge.repartition.writing import still_open
 from bridge.store import keys
 from bridge.store.contract import Mark, Stores, Writes
 from bridge.store.rows import Identity
@@ -151,8 +151,7 @@ class Repartition:
         if journal.closed is None:
             await self._base.topics.alter(self._topic, {SIZE: "0"})
             self._step("closed topic")
-            for number in range(begun.before):
-                await self._until_closed(number)
+            await self._until_closed(begun.before)
             found = await asyncio.to_thread(ends, self._base.settings, self._topic, begun.before)
             await self._check_applied(begun, found)
             await self._written(journal, Closed(found, time.time()))
@@ -170,14 +169,15 @@ class Repartition:
         writes.put(keys.STOPPED, why.encode())
         return await store.commit(mark, max(mark.position, 0), writes)
 
-    async def _until_closed(self, number: int) -> None:
-        """Until the partition's leader refuses records: it, and whoever leads after it, knows that it is closed."""
+    async def _until_closed(self, partitions: int) -> None:
+        """Until each leader has refused a record: it, and whoever leads after it, knows that the topic is closed."""
+        left = set(range(partitions))
         try:
             async with asyncio.timeout(TIMEOUT):
-                while not await asyncio.to_thread(is_closed, self._base.settings, self._topic, number):  # noqa: ASYNC110
+                while left := await asyncio.to_thread(still_open, self._base.settings, self._topic, left):  # noqa: ASYNC110
                     await asyncio.sleep(KNOWN)
         except TimeoutError:
-            raise LighthouseError(f"{self._topic}-{number} still takes records after {TIMEOUT:g} s") from None
+            raise LighthouseError(f"{self._topic} still takes records after {TIMEOUT:g} s: {sorted(left)}") from None
 
     async def _check_applied(self, begun: Begun, found: list[int]) -> None:
         for number, end in enumerate(found):

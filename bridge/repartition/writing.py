@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -82,18 +83,23 @@ class Writer:
         self._kafka.flush(1.0)
 
 
-def is_closed(settings: Settings, topic: str, partition: int) -> bool:
-    """Whether a partition refuses records for their size, as it does for any once the most it takes is 0 bytes.
+def still_open(settings: Settings, topic: str, partitions: Iterable[int]) -> set[int]:
+    """Those of the partitions that take a record; it is a tick.
 
-    Otherwise it has got one tick more. Raises Unavailable.
+    One whose most bytes are 0 refuses any for its size. Raises Unavailable where a partition says something else.
     """
-    told: list[KafkaError | None] = []
+    found, wrong = set[int](), list[str]()
+
+    def report(error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            found.add(message.partition() or 0)
+        elif error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
+            wrong.append(f"{topic}-{message.partition()}: {error.str()}")
+
     producer = Producer(kafka.producer(settings))
     tick: Outgoing = [(H_TICK, b"1")]
-    producer.produce(topic, b"", None, partition, on_delivery=lambda error, _: told.append(error), headers=tick)
-    producer.flush(settings.deadline)
-    if told and told[0] is None:
-        return False
-    if told and told[0] is not None and told[0].code() == KafkaError.MSG_SIZE_TOO_LARGE:
-        return True
-    raise Unavailable(f"{topic}-{partition} does not answer: {told[0].str() if told and told[0] else 'no report'}")
+    for number in partitions:
+        producer.produce(topic, b"", None, number, on_delivery=report, headers=tick)
+    if producer.flush(settings.deadline) or wrong:
+        raise Unavailable(f"Kafka does not close {topic}: {'; '.join(wrong) or 'it does not answer'}")
+    return found

@@ -491,7 +491,7 @@ def arrived(stage: Stage, topic: str) -> None:
 async def test_one_that_was_interrupted_in_the_middle_goes_on(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a copy has already is not written again; a new topic that is not full is filled from its beginning."""
     monkeypatch.setattr("bridge.repartition.passes.EVERY", 10)
-    monkeypatch.setattr("bridge.repartition.reading.ROOM", 4000)  # so that partitions have to wait for each other
+    monkeypatch.setattr("bridge.repartition.reading.ROOM", 40_000)  # so that partitions have to wait for each other
     before = await lived(stage)
     admitted = sum(len(past.events) for past in before.pasts.values())
     topic = f"{stage.settings.topic_prefix}.{CATEGORY}"
