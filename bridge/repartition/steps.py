@@ -148,13 +148,19 @@ class Repartition:
         for number in range(begun.before):
             self._marks[number] = await self._close_space(self._place(begun, number), begun)
         self._step("closed spaces")
-        if journal.closed is None:
+        if await self._is_there(begun):
             await self._base.topics.alter(self._topic, {SIZE: "0"})
             self._step("closed topic")
             await self._until_closed(begun.before)
+        if journal.closed is None:
             found = await asyncio.to_thread(ends, self._base.settings, self._topic, begun.before)
             await self._check_applied(begun, found)
             await self._written(journal, Closed(found, time.time()))
+
+    async def _is_there(self, begun: Begun) -> bool:
+        """Whether the topic is still the old one."""
+        fact = await self._facts(self._topic)
+        return fact is not None and fact.topic_id == begun.topic
 
     async def _check_nobody(self) -> None:
         if at_work := await self._examination.at_work():
@@ -212,8 +218,7 @@ class Repartition:
         """
         await asyncio.sleep(max(0.0, closed.since + self._base.settings.deadline - time.time()))
         await self._check_held()
-        fact = await self._facts(self._topic)
-        if fact is not None and fact.topic_id == begun.topic:
+        if await self._is_there(begun):
             now = await asyncio.to_thread(ends, self._base.settings, self._topic, begun.before)
             if now != closed.ends:
                 raise LighthouseError(f"{self._topic} has got more records, though it is closed: look who wrote them")
@@ -286,8 +291,7 @@ class Repartition:
             await self._base.topics.delete(self._copy)
 
     async def _undo(self, begun: Begun) -> None:
-        fact = await self._facts(self._topic)
-        if fact is None or fact.topic_id != begun.topic:
+        if not await self._is_there(begun):
             raise LighthouseError("the old topic is gone already: run the command again without --abandon")
         for number in range(begun.before):
             await self._restore(self._place(begun, number), begun)
