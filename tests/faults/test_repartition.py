@@ -40,7 +40,7 @@ from tests.faults.conftest import Report
 from tests.faults.harness import PARTITIONS, Process, Stage, owned, playing, soon
 from tests.faults.journal import Journal, Outcome
 from tests.faults.reference import log_below
-from tests.faults.test_garbage import Foreigner, dead_letters, foreign, skip_all, transact
+from tests.faults.test_garbage import Foreigner, dead_letters, foreign, is_parked, skip_all, transact
 from tests.faults.test_reactors import ANN, Desk, desk
 from tests.faults.writers import at, commit, writing
 
@@ -374,6 +374,42 @@ async def test_it_cannot_be_given_up_after_the_switch(stage: Stage) -> None:
         await found.run(AFTER)
     async with after_it(stage, before):
         pass
+
+
+async def test_what_comes_in_between_is_noticed_before_the_switch(stage: Stage) -> None:
+    """An append while it is being closed; and somebody who takes a space over."""
+    async with playing(stage, 1) as (platform, _):
+        stores = platform.stores
+        await platform.handler.append("project/a", [commit("one")], 0, replace(ANN, key="one"))
+        await ended(stage.processes[-1])
+        value = b"\0\0\0\0\1body"
+        foreigner = Foreigner(stage)
+
+        def write(step: str) -> None:
+            if step == "closed spaces":
+                foreign(foreigner, platform, "project/late", value, 1)
+
+        async with repartition(stage, stores=stores) as found:
+            found._step = write
+            with pytest.raises(LighthouseError, match="appends came while it was being closed"):
+                await found.run(AFTER)
+            await found.abandon()
+        processor = stage.processor()
+        await owned(platform)
+        await soon(partial(is_parked, platform, "project/late"), 20, "what came late is applied")
+        await ended(processor)
+
+        async def take_over() -> None:
+            await platform.spaces.at(CATEGORY, 0).store.own()
+
+        async with repartition(stage, stores=stores) as found:
+            others: list[asyncio.Task[None]] = []
+            found._step = lambda name: others.append(asyncio.ensure_future(take_over())) if name == "verified" else None
+            with pytest.raises(LighthouseError, match=r"somebody has taken .*project-0 over meanwhile"):
+                await found.run(AFTER)
+            assert await found._facts(found._topic) is not None, "the old topic is there"
+            found._step = lambda _: None
+            assert (await found.run(AFTER)).appends == 2
 
 
 async def test_who_reads_and_writes_meanwhile_is_told_so(stage: Stage) -> None:
