@@ -20,6 +20,8 @@ from bridge.store.factory import open_stores
 from bridge.wiring import Base
 
 T = TypeVar("T")
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done, and what is in the way.")]
+Abandon = Annotated[bool, typer.Option("--abandon", help="Undo one that was begun and has not switched.")]
 
 
 class Planned(msgspec.Struct, frozen=True):
@@ -51,10 +53,8 @@ def repartition(
     partitions: Annotated[
         int | None, typer.Option(min=2, max=1024, help="How many partitions it is to have: more than now.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done, and what is in the way.")] = (
-        False
-    ),
-    abandon: Annotated[bool, typer.Option("--abandon", help="Undo one that was begun and has not switched.")] = False,
+    dry_run: DryRun = False,
+    abandon: Abandon = False,
     json: JsonFlag = False,
 ) -> None:
     """Copy a category into more partitions, and compare every stream's history; started again, it goes on.
@@ -69,7 +69,7 @@ def repartition(
         _kafka(stack)
         if abandon:
             _with(category, lambda one: one.abandon())
-            out.print(f"category {category} is as it was before")
+            _show_abandoned(category, json)
         elif dry_run:
             _show_plan(_planned(category, count), json)
         else:
@@ -112,6 +112,13 @@ def _show_plan(planned: Planned, json: bool) -> None:
             err.print(f"[yellow]in the way: {problem}[/yellow]")
     if planned.problems:
         raise typer.Exit(1)
+
+
+def _show_abandoned(category: str, json: bool) -> None:
+    if json:
+        write_json({"category": category, "abandoned": True})
+    else:
+        out.print(f"category {category} is as it was before")
 
 
 def _show(done: Repartitioned, json: bool) -> None:
