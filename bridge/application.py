@@ -32,6 +32,9 @@ RESERVED = frozenset((DEAD_LETTERS, decisions.CATEGORY))
 PUBLISHED = "events"
 """The last word of a topic of published events: `<prefix>.<category>.events`."""
 
+REPARTITION = "repartition"
+"""The last word of the topic that holds a category while it is given more partitions."""
+
 
 @dataclass(frozen=True)
 class Bookmark:
@@ -149,7 +152,12 @@ def _check_topics(categories: Iterable[str]) -> None:
     """No two topics may have one name; to Kafka, `.` and `_` in it are the same."""
     owners = {DEAD_LETTERS.replace(".", "_"): "the dead letters"}
     for category in categories:
-        for name, owner in ((category, f"category {category}"), (f"{category}.{PUBLISHED}", f"{category}'s events")):
+        mine = {
+            category: f"category {category}",
+            f"{category}.{PUBLISHED}": f"{category}'s events",
+            f"{category}.{REPARTITION}": f"{category}'s copy",
+        }
+        for name, owner in mine.items():
             if (other := owners.setdefault(name.replace(".", "_"), owner)) != owner:
                 raise SchemaError(f"category {category}: {owner} and {other} would have one topic; choose another name")
 

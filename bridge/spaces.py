@@ -11,7 +11,7 @@ from bridge.hot import HotRows
 from bridge.log.record import Place, partition_of, topic_of
 from bridge.store import keys
 from bridge.store.contract import UNOWNED, Mark, Store, Stores, View
-from bridge.store.rows import Clock
+from bridge.store.rows import Clock, Identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Limits:
 PATIENCE = 5.0
 """Seconds to wait for a store that does not tell how far it is."""
 
-STANDING = (keys.STOPPED, keys.REBUILD, keys.CLOCK)
+STANDING = (keys.STOPPED, keys.REBUILD, keys.CLOCK, keys.IDENTITY)
 """The rows by which a partition is judged, beside its mark and its owner's beat."""
 
 
@@ -38,6 +38,7 @@ class Space:
         self.store = store
         self.hot = hot
         self._flights: dict[object, float] = {}
+        self._known: bytes | None = None
 
     async def mark(self) -> Mark:
         """How far the store is. Those who ask at once, of whatever spaces, may share one look at it.
@@ -68,14 +69,27 @@ class Space:
         return found[len(STANDING) :]
 
     def _check_readable(self, view: View, standing: Sequence[bytes | None]) -> None:
-        stopped, target, *_ = standing
+        stopped, target, _, identity, *_ = standing
         if stopped is not None:
             raise Unavailable(stopped.decode(), retry_after=10.0)
+        if identity != self._known:
+            self._recognise(identity)
         position = view.mark.position
         if position < 0:
             raise NoOwner(f"{self.place.space} has no history yet: no processor has opened it")
         if target is not None and position < (end := int.from_bytes(target, "big")):
             raise Rebuilding(f"{self.place.space} is being rebuilt: {end - position} records are missing")
+
+    def _recognise(self, identity: bytes | None) -> None:
+        """A history of another partition count has other streams than this process, started before, looks for in it."""
+        count = Identity.unpack(identity).partitions if identity is not None else self.place.partitions
+        if count != self.place.partitions:
+            raise Unavailable(
+                f"{self.place.topic} has {count} partitions, and had {self.place.partitions} when this process was "
+                "started: start it again",
+                retry_after=10.0,
+            )
+        self._known = identity
 
     @property
     def oldest(self) -> float:

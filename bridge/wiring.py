@@ -218,7 +218,7 @@ async def check_pins(spaces: Spaces) -> None:
             topic = spaces.place(category, 0).topic
             raise LighthouseError(
                 f"topic {topic} has {count} partitions, but its history was made of {pinned}; "
-                "a category keeps its count for ever: restore the topic, or copy its events to a new category"
+                "a category gets more of them by `lighthouse topics repartition` alone: restore the topic"
             )
 
 
@@ -251,6 +251,7 @@ def state_cache(settings: Settings) -> StateCache:
 
 async def category_facts(base: Base) -> dict[str, TopicFacts]:
     """Each category's topic as it is; raises LighthouseError naming the topics that are missing."""
+    await check_settled(base)
     names = {base.topics.name(category): category for category in base.catalog.categories}
     facts = await base.topics.facts(list(names))
     missing = sorted(names.keys() - facts.keys())
@@ -259,11 +260,22 @@ async def category_facts(base: Base) -> dict[str, TopicFacts]:
     return {names[name]: fact for name, fact in facts.items()}
 
 
+async def check_settled(base: Base) -> None:
+    """Raises LighthouseError while a category is being repartitioned: nobody may write to it, nor make its topic."""
+    copies = {base.topics.copy(category): category for category in base.catalog.categories}
+    for name, fact in (await base.topics.facts(list(copies))).items():
+        again = f"lighthouse topics repartition {copies[name]} --partitions {fact.partitions - 1}"
+        raise LighthouseError(
+            f"category {copies[name]} is being repartitioned: `{again}` goes on with it, or gives it up with --abandon"
+        )
+
+
 async def create_topics(base: Base) -> tuple[list[str], list[Difference]]:
     """Creates the topics of every category that are missing, and the dead-letter topic.
 
-    Answers the names of those created, and what differs in those that exist.
+    Answers the names of those created, and what differs in those that exist. Raises LighthouseError (check_settled).
     """
+    await check_settled(base)
     specs = await base.topics.specs(base.catalog.categories)
     return await base.topics.ensure(specs), await base.topics.differences(specs)
 

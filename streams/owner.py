@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from bridge.cache import StateCache
-from bridge.errors import Fenced, ForeignLog, Parked, SchemaError, Unavailable, Undecodable
+from bridge.errors import Fenced, ForeignLog, LighthouseError, Parked, SchemaError, Unavailable, Undecodable
 from bridge.feed.order import Most, Page, Spot, fetch
 from bridge.feed.order import decode as decode_rows
 from bridge.history.state import Folded, state_at, stored_size
@@ -103,7 +103,8 @@ class Owner:
     async def open(self, ends: LogEnds) -> None:
         """P1: checks that the space's log is this one, as it was found behind `take_over`.
 
-        Raises ForeignLog with the space stopped.
+        Raises ForeignLog with the space stopped, LighthouseError in a process that was started when the topic had
+        other partitions.
         """
         self._high = ends.high
         if not self._taken:
@@ -120,14 +121,25 @@ class Owner:
             writes = Writes({keys.TENURE: self._watch.tell()})
             await self._builds.open(view, writes)
         if known is None or self._mark.position < 0:
+            self._check_count(ends)
             await self._begin(ends, writes)
             return
         self._expect = self._last = Last.unpack(last) if last is not None else None
         await self._recognise(Identity.unpack(known), ends)
+        self._check_count(ends)
         if stopped is not None:
             writes.delete(keys.STOPPED)
         self._mark = await self._store.commit(self._mark, self._mark.position, writes)
         _tell_taken(self.place, before)
+
+    def _check_count(self, ends: LogEnds) -> None:
+        """R1 with another count than the topic's would void what is sound."""
+        count = ends.identity.partitions
+        if count != self.place.partitions:
+            raise LighthouseError(
+                f"{self.place.topic} has {count} partitions, and had {self.place.partitions} when this processor was "
+                "started: start it again"
+            )
 
     async def _clear(self) -> None:
         """A space without a history has no rows either; those that a copy left half done are removed."""

@@ -75,7 +75,7 @@ class FeedWorld:
     def _owner(self, where: Where) -> Owner:
         place = Place(topic_of("lighthouse", where[0]), where[0], where[1], COUNTS[where[0]])
         owner = Owner(place, self.stores.open(place.space), Code(self.schemas, None, StateCache(10, 1000)))
-        now(owner.open(LogEnds(IDENTITY, 0, 0)))
+        now(owner.open(LogEnds(msgspec.structs.replace(IDENTITY, partitions=place.partitions), 0, 0)))
         return owner
 
     # writing

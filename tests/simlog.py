@@ -33,6 +33,11 @@ PASSES = 12
 IDENTITY = Identity("cluster", "topic", 2)
 
 
+def identity_of(partitions: int) -> Identity:
+    """The same log with so many partitions."""
+    return Identity(IDENTITY.cluster, IDENTITY.topic, partitions)
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop whose time stands still until `advance`."""
 

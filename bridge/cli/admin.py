@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bridge.application import registered
+from bridge.cli import repartition
 from bridge.cli.console import JsonFlag, err, out, with_base, write_json, write_table
 from bridge.log.compose import event_types
 from bridge.wiring import Base, create_topics, push_schemas, schema_problems
@@ -71,6 +72,9 @@ def topics_create(json: JsonFlag = False) -> None:
     out.print(f"created: {', '.join(created) or 'nothing, all are there'}")
     for one in wrong:
         err.print(f"[yellow]{one}[/yellow]")
+
+
+topics.command("repartition")(repartition.repartition)
 
 
 @schemas.command("push")

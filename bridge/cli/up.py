@@ -106,7 +106,7 @@ def _run(plan: Plan, stack: ExitStack, once: bool) -> None:
     began = time.monotonic()
     if plan.settings.history_store or plan.settings.hot_store:
         choose_stores(plan.settings, stores_of(plan.settings))
-    settings = _servers(plan.settings, stack)
+    settings = servers(plan.settings, stack)
     with err.status("topics and schemas"):
         plan.interrupts.run(_prepare(settings))
     fleet, apis = Fleet(settings, plan.instances), _apis(settings, plan.apis)
@@ -124,7 +124,7 @@ def _run(plan: Plan, stack: ExitStack, once: bool) -> None:
         _stay(plan, fleet, apis)
 
 
-def _servers(settings: Settings, stack: ExitStack) -> Settings:
+def servers(settings: Settings, stack: ExitStack) -> Settings:
     """Starts what no address is set for, all at once; answers the settings with the addresses."""
     starts: list[Start] = []
     if not settings.kafka_bootstrap:
@@ -135,10 +135,10 @@ def _servers(settings: Settings, stack: ExitStack) -> Settings:
     starts += [start for url, start in LOCAL_STORES.items() if url in (chosen.history, chosen.hot)]
     with err.status("starting") as shown, ThreadPoolExecutor(len(starts) or 1) as pool:
         futures = [pool.submit(start, settings, lambda text: shown.update(text)) for start in starts]
-        servers: list[Server] = []
-        stack.callback(_stop_servers, servers)
+        started: list[Server] = []
+        stack.callback(_stop_servers, started)
         for future in futures:
-            servers.append(future.result())  # noqa: PERF401 - what has started must be stopped if the next one fails
+            started.append(future.result())  # noqa: PERF401 - what has started must be stopped if the next one fails
     return located(settings)
 
 

@@ -9,9 +9,17 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from confluent_kafka import KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ConfigSource,
+    NewTopic,
+    ResourceType,
+)
 
-from bridge.application import DEAD_LETTERS, PUBLISHED
+from bridge.application import DEAD_LETTERS, PUBLISHED, REPARTITION
 from bridge.decisions import CATEGORY as SYSTEM
 from bridge.errors import LighthouseError, Unavailable
 from bridge.log.kafka import admin
@@ -78,6 +86,10 @@ class Topics:
         """The topic of a category."""
         return topic_of(self._settings.topic_prefix, category)
 
+    def copy(self, category: str) -> str:
+        """The topic that holds a category while it is given more partitions. While it exists, nobody else starts."""
+        return f"{self.name(category)}.{REPARTITION}"
+
     @property
     def dead_letters(self) -> str:
         """The topic of records that R1 voided."""
@@ -135,6 +147,32 @@ class Topics:
                     await asyncio.sleep(KNOWN)
         except TimeoutError:
             raise Unavailable(f"Kafka does not know its new topics within {TIMEOUT:g} s") from None
+
+    async def overrides(self, name: str) -> dict[str, str]:
+        """The settings of a topic that are its own, and not the brokers'."""
+        resource = ConfigResource(ResourceType.TOPIC, name)
+        (asked,) = self._admin.describe_configs([resource], request_timeout=TIMEOUT).values()
+        mine = ConfigSource.DYNAMIC_TOPIC_CONFIG.value
+        return {key: entry.value for key, entry in (await answered(asked)).items() if entry.source == mine}
+
+    async def alter(self, name: str, changes: Mapping[str, str]) -> None:
+        """Changes settings of a topic, and leaves its others as they are."""
+        operation = AlterConfigOpType.SET
+        entries = [ConfigEntry(key, value, incremental_operation=operation) for key, value in changes.items()]
+        resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
+        (asked,) = self._admin.incremental_alter_configs([resource], request_timeout=TIMEOUT).values()
+        await answered(asked)
+
+    async def delete(self, name: str) -> None:
+        """Deletes a topic with all that it holds; one that does not exist is no error."""
+        (asked,) = self._admin.delete_topics([name], request_timeout=TIMEOUT).values()
+        await answered(asked, fine=("UNKNOWN_TOPIC_OR_PART",))
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                while await self.facts([name]):  # noqa: ASYNC110 - Kafka tells nobody
+                    await asyncio.sleep(KNOWN)
+        except TimeoutError:
+            raise Unavailable(f"Kafka still has the topic {name} after {TIMEOUT:g} s") from None
 
     async def facts(self, names: Sequence[str]) -> dict[str, TopicFacts]:
         """The topics as they are; one that does not exist is left out."""

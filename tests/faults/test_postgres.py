@@ -17,6 +17,7 @@ from tests.faults.conftest import Report
 from tests.faults.harness import Stage, epochs, owned, playing, soon
 from tests.faults.journal import Journal, Outcome
 from tests.faults.killing import killed_at
+from tests.faults.test_repartition import after_it, lived, run
 from tests.faults.writers import writing
 from tests.tcp_proxy import TcpProxy
 
@@ -54,6 +55,13 @@ def behind(stage: Stage, proxy: TcpProxy) -> str:
 @pytest.mark.parametrize("step", ["P5", "P6"])
 async def test_a_processor_killed_at_a_step_loses_and_doubles_nothing(step: str, stage: Stage, report: Report) -> None:
     await killed_at(step, stage, report)
+
+
+async def test_a_category_gets_more_partitions(stage: Stage) -> None:
+    before = await lived(stage)
+    await run(stage)
+    async with after_it(stage, before):
+        pass
 
 
 async def test_a_zombie_that_is_about_to_commit_is_fenced(stage: Stage, report: Report) -> None:

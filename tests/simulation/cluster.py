@@ -25,7 +25,7 @@ from streams.owner import Code, LogEnds, Owner
 from tests.model.reference import Fact, Truth, truth
 from tests.model.world import KNOWN, RULES, Attempt, World, now
 from tests.model.world import Server as ApiServer
-from tests.simlog import IDENTITY, Flight, Gate, GatedStores, SimProducer, SimRegistry
+from tests.simlog import Flight, Gate, GatedStores, SimProducer, SimRegistry, identity_of
 from tests.simulation.group import Coordinator, Turn
 from tests.simulation.process import Around, Member, Pace, SimReader
 from tests.simulation.projected import Weather, catalogs
@@ -156,7 +156,7 @@ class Cluster(World):
             place, stores.open(place.space), Code(self.schemas, TYPED[place.category], StateCache(100, 100_000))
         )
         position = self.state(place).mark.position
-        now(owner.open(LogEnds(IDENTITY, 0, position)))
+        now(owner.open(LogEnds(identity_of(place.partitions), 0, position)))
         if records := self.log.read(place.topic, place.partition, 0, position):
             now(owner.take(records))
         return stores.open(place.space).state

@@ -29,7 +29,7 @@ from streams.processor import Parts, Processor
 from streams.source import Callbacks, Partition
 from streams.switch import Switch
 from tests.model.world import RULES
-from tests.simlog import IDENTITY, SimLog, SimProducer
+from tests.simlog import SimLog, SimProducer, identity_of
 from tests.simulation.group import Coordinator, GroupSource
 from tests.simulation.server import Connection, Server
 from tests.simulation.settings import COUNTS, SETTINGS, SYSTEM, TYPED, schemas_of_all, system_place
@@ -224,7 +224,7 @@ class Member:
             return Code(self._schemas, TYPED[category], states, projecting)
 
         async def identify(topics: Sequence[str]) -> dict[str, Identity]:
-            return dict.fromkeys(topics, IDENTITY)
+            return {topic: identity_of(place((topic, 0)).partitions) for topic in topics}
 
         return Parts(SETTINGS, self, place, code, identify, ticker.tick, clock=self._clock)
 

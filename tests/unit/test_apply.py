@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bridge.decider import Decider
-from bridge.errors import Fenced, ForeignLog, Undecodable
+from bridge.errors import Fenced, ForeignLog, LighthouseError, Undecodable
 from bridge.log.admission import Verdict
 from bridge.log.avro import CategorySchema, Decoded, decode
 from bridge.log.record import AppendRecord, Record, parse
@@ -251,6 +251,16 @@ def test_a_log_whose_beginning_is_gone_is_not_begun_and_the_reason_goes_when_it_
     assert keys.STOPPED in bench.rows()
     bench.deploy()
     assert keys.STOPPED not in bench.rows()
+
+
+def test_an_owner_of_the_time_before_a_repartition_takes_no_new_space() -> None:
+    """It would hold keys against the old count (R1), and void what is sound."""
+    bench = Bench()
+    store = bench.stores.open(PLACE.space)
+    now(store.wipe(now(store.own())))
+    with pytest.raises(LighthouseError, match="has 6 partitions, and had 2 when this processor was started"):
+        now(bench.owner.open(LogEnds(Identity("cluster", "again", 6), 0, 9)))
+    assert bench.rows() == {}
 
 
 def test_i5_a_batch_with_a_gap_before_it_is_refused() -> None:

@@ -131,7 +131,7 @@ def test_reactors_that_cannot_be(name: str, attempts: int) -> None:
         Reactor(name, react, attempts=attempts)
 
 
-@pytest.mark.parametrize("categories", [("a", "a.events"), ("a", "a_events"), ("a.b", "a_b")])
+@pytest.mark.parametrize("categories", [("a", "a.events"), ("a", "a_events"), ("a.b", "a_b"), ("a", "a.repartition")])
 def test_no_two_topics_have_one_name(categories: tuple[str, ...], tmp_path: Path) -> None:
     with pytest.raises(SchemaError, match="would have one topic"):
         catalog([Application("shop", folder(tmp_path, *categories))])
