@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 
 from benchmarks.bare import decode_all, send_all
 from benchmarks.figure import Measured, Rounds
@@ -10,8 +11,10 @@ from benchmarks.sample import Writer, sample
 from benchmarks.scene import Process, Scene, applied, until
 from benchmarks.servers import Servers
 from bridge.log.compose import Schema
-from bridge.spaces import Spaces
 from bridge.wiring import open_base
+
+Count = Callable[[], Awaitable[int]]
+"""How many records a topic's partitions have applied."""
 
 RUNS = 3
 STREAMS = 1_000
@@ -53,16 +56,16 @@ async def rate(scene: Scene, total: int) -> float:
     """Records a second that one processor applies, of a topic that has so many of the sample's category."""
     with scene.process("streams", "--role", "processor") as processor:
         async with scene.spaces(sample().category) as spaces:
-            return await followed(spaces, processor, total)
+            return await followed(lambda: applied(spaces), processor, total)
 
 
-async def followed(spaces: Spaces, processor: Process, total: int) -> float:
+async def followed(count: Count, processor: Process, total: int) -> float:
     """Records a second between the first commit that was seen and the last one, by the stores' own positions."""
 
-    async def reached(count: int) -> bool:
-        return await applied(spaces) >= count
+    async def reached(wanted: int) -> bool:
+        return await count() >= wanted
 
     await until(lambda: reached(1), "a first commit", [processor], every=0.005)
-    began, first = time.perf_counter(), await applied(spaces)
+    began, first = time.perf_counter(), await count()
     await until(lambda: reached(total), f"{total} records", [processor], 120, every=0.01)
     return (total - first) / (time.perf_counter() - began)

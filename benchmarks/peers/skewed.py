@@ -50,7 +50,15 @@ class Skewed:
     @property
     def events(self) -> int:
         """All of them."""
-        return sum(count for count, _, _ in self.truth.values())
+        return sum(self.ends)
+
+    async def applied(self, spaces: Spaces) -> int:
+        """How many of them our processors have applied; ticks, which they write behind the events, do not count."""
+        total = 0
+        for space, end in zip(spaces.all(), self.ends, strict=True):
+            async with space.store.view() as view:
+                total += max(0, min(view.mark.position, end))
+        return total
 
 
 async def skewed(servers: Servers, name: str, events: int = EVENTS) -> Skewed:

@@ -30,7 +30,10 @@ NOTHING: Totals = (0, 0, 0)
 
 @dataclass(frozen=True)
 class Job:
-    """What a program is to do; `ends` are the partitions' ends, by number, and `session` is in seconds."""
+    """What a program is to do: to process each partition to its end, of which 0 says that it has been done before.
+
+    `session` is in seconds.
+    """
 
     bootstrap: str
     topic: str
@@ -77,24 +80,25 @@ class Teller:
         self._left = {number: end - 1 for number, end in enumerate(ends) if end}
         self._seen = os.open(directory / "seen", os.O_CREAT | os.O_WRONLY)
         self._count = 0
-        self._began = 0.0
+        self._began = self._busy = 0.0
 
     def saw(self, partition: int, offset: int) -> bool:
         """Notes that an event was processed; whether it was the last of all partitions."""
         if not self._count:
-            self._began = time.perf_counter()
+            self._began, self._busy = time.perf_counter(), time.process_time()
             self._write("begun", str(time.time()))
         self._count += 1
         if self._count % EVERY == 0:
-            os.pwrite(self._seen, b"%d" % self._count, 0)
+            os.pwrite(self._seen, b"%d %f" % (self._count, time.process_time() - self._busy), 0)
         if self._left.get(partition) == offset:
             del self._left[partition]
             return not self._left
         return False
 
     def timing(self) -> dict[str, float]:
-        """Events processed so far, and the seconds since the first of them."""
-        return {"events": self._count, "seconds": time.perf_counter() - self._began}
+        """Events processed so far, the seconds since the first of them, and those that this process was busy in."""
+        busy = time.process_time() - self._busy
+        return {"events": self._count, "seconds": time.perf_counter() - self._began, "busy": busy}
 
     def done(self, timing: dict[str, float], state: Iterable[tuple[str, Iterable[int]]]) -> None:
         """Says how long all took, and what durable state it led to."""
