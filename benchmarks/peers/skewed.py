@@ -94,12 +94,12 @@ def _records(writer: Writer, events: int, ends: list[int], truth: State) -> Iter
 
 def readings(events: int, streams: int = KEYS) -> Iterator[tuple[str, int]]:
     """Streams and amounts, the same in every run: each stream once, then by Zipf's law, the n-th one 1/n as often."""
-    drawn = random.Random(SEED)
     names = [f"{CATEGORY}/m-{number}" for number in range(streams)]
     weights = list(accumulate(1 / (number + 1) for number in range(streams)))
-    order = names + drawn.choices(names, cum_weights=weights, k=max(0, events - streams))
-    for stream in order[:events]:
-        yield stream, drawn.randint(1, MOST)
+    drawn = random.Random(SEED).choices(names, cum_weights=weights, k=max(0, events - streams))
+    amounts = random.Random(SEED + 1)  # of their own, so that fewer events are the beginning of more
+    for stream in (names + drawn)[:events]:
+        yield stream, amounts.randint(1, MOST)
 
 
 def wrong(found: State, truth: State) -> int:

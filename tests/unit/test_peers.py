@@ -8,14 +8,14 @@ from pathlib import Path
 
 from benchmarks.peers.environments import LOCKS, versions
 from benchmarks.peers.meters import CATEGORY, TYPE, totals
-from benchmarks.peers.skewed import readings, wrong
+from benchmarks.peers.skewed import State, readings, wrong
 from benchmarks.peers.told import NOTHING, Job, Teller, fold
 from bridge.events import Envelope, RecordedEvent
 from bridge.projection import projected
 
 
 def test_our_projection_is_the_fold_that_the_peers_are_given() -> None:
-    truth = {}
+    truth: State = {}
     for stream, amount in (read := list(readings(500, streams=50))):
         truth[stream] = fold(truth.get(stream, NOTHING), amount)
     rows = projected(totals, [_event(*each, version) for version, each in enumerate(read)])
