@@ -195,7 +195,7 @@ ROWS = {
         "kill -9 halfway, from the next process's start to its first event, slowest of 10; keys with a wrong state",
         "s",
         (below(4), below(1, "wrong")),
-        "the quicker of Quix Streams and Faust, slowest of 2 kills, at 6 s sessions",
+        "the quicker of Quix Streams and Faust that has no key wrong, slowest of 2 kills, at 6 s sessions",
         peer_recovery,
     ),
     "peer_append": Row(
