@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -32,16 +31,6 @@ def add(event: RecordedEvent, rows: Rows[Totals]) -> None:
     rows.put(event.stream, Totals(before.count + 1, before.sum + amount, amount))
 
 
-def add_many(events: Sequence[RecordedEvent], rows: Rows[Totals]) -> None:
-    """The same for many."""
-    found = rows.get_many({event.stream for event in events})
-    for event in events:
-        before, amount = found.get(event.stream, NOTHING), event.data["amount"]
-        found[event.stream] = Totals(before.count + 1, before.sum + amount, amount)
-    for stream, row in found.items():
-        rows.put(stream, row)
-
-
-totals = Projection("totals", 1, add, row=Totals, categories=(CATEGORY,), project_many=add_many)
+totals = Projection("totals", 1, add, row=Totals, categories=(CATEGORY,))
 
 application = Application(name="meters", schemas=Path(__file__).parent / "schemas", projections=(totals,))
