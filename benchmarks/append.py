@@ -70,9 +70,9 @@ async def append_guarded(servers: Servers) -> Measured:
     """256 writers, each with a stream of its own, each append guarded by the version that it must get."""
     ours, bare = Rounds(), Rounds()
     async with bench(servers, "guarded") as opened:
-        await _guarded(opened, WRITERS, WARM)
+        await guarded(opened, WRITERS, WARM)
         for _ in range(RUNS):
-            ours.add(WRITERS * EACH, *await _guarded(opened, WRITERS, EACH))
+            ours.add(WRITERS * EACH, *await guarded(opened, WRITERS, EACH))
             records = opened.writer.singles(_streams(opened, WRITERS), EACH, _now())
             bare.add(WRITERS * EACH, *await opened.bare(records, WRITERS))
     return Measured(ours.rate, bare.rate, ours.extra() | {"baseline_p99_ms": round(bare.p99, 2)})
@@ -82,9 +82,9 @@ async def append_alone(servers: Servers) -> Measured:
     """One writer, one append at a time."""
     ours, bare = Rounds(), Rounds()
     async with bench(servers, "alone") as opened:
-        await _guarded(opened, 1, 50)
+        await guarded(opened, 1, 50)
         for _ in range(RUNS):
-            ours.add(ALONE, *await _guarded(opened, 1, ALONE))
+            ours.add(ALONE, *await guarded(opened, 1, ALONE))
             records = opened.writer.singles(_streams(opened, 1), ALONE, _now())
             bare.add(ALONE, *await opened.bare(records, 1))
     return Measured(ours.p50, bare.p50, ours.extra() | {"baseline_p99_ms": round(bare.p99, 2)})
@@ -110,7 +110,7 @@ def _now() -> int:
     return time.time_ns() // 1000
 
 
-async def _guarded(opened: Bench, writers: int, each: int) -> Run:
+async def guarded(opened: Bench, writers: int, each: int) -> Run:
     append, latencies = opened.platform.handler.append, []
     context = Context(ACTOR)
 

@@ -33,7 +33,7 @@ async def state_as_of(servers: Servers) -> Measured:
     async with open_platform(built.scene.settings) as platform:
         await platform.history.state(built.long)
         ours = [await _reads(platform, built.long) for _ in range(RUNS)]
-        plain = [await _plain(platform, built.long) for _ in range(PLAIN_READS)]
+        plain = [await folded(platform, built.long, random.randrange(LONG) + 1) for _ in range(PLAIN_READS)]
         paths = [_path(built.long, await _moment(platform, built.long)) for _ in range(RUNS * HTTP_READS)]
     extra: Extra = {"events": LONG, "p50_ms": round(median(percentile(run, 50) for run in ours), 3)}
     p99 = median(percentile(run, 99) for run in ours)
@@ -58,12 +58,12 @@ async def _reads(platform: Platform, stream: str) -> list[float]:
     return found
 
 
-async def _plain(platform: Platform, stream: str) -> float:
-    """Milliseconds of a fold from version 0 to a random one, with no snapshot and no index."""
-    wanted, began = random.randrange(LONG), time.perf_counter()
+async def folded(platform: Platform, stream: str, count: int) -> float:
+    """Milliseconds of a fold of the first `count` events, with no snapshot and no index."""
+    began = time.perf_counter()
     typed = Typed(platform.base.catalog.deciders[stream.partition("/")[0]])
     async with platform.spaces.of(stream).store.view() as view:
-        rows = await view.scan(keys.events(stream), limit=wanted + 1)
+        rows = await view.scan(keys.events(stream), limit=count)
     state = typed.decider.initial
     for _, raw in rows:
         row = EventRow.unpack(raw)

@@ -28,7 +28,7 @@ async def postgres_process(servers: Servers) -> Measured:
     """Admission, history and state of single-event appends; each run begins with empty tables."""
     scene = Scene(servers.settings("postgres", projections="none"))
     with ExitStack() as stack:
-        server = await asyncio.to_thread(_started, scene, stack)
+        server = await asyncio.to_thread(started, scene, stack)
         await scene.prepare()
         await fill(scene)
         lmdb, one, two = Rounds(), Rounds(), Rounds()
@@ -42,7 +42,8 @@ async def postgres_process(servers: Servers) -> Measured:
     return Measured(one.rate, lmdb.rate, one.extra() | extra | {"two_events_s": round(two.rate, 1)})
 
 
-def _started(scene: Scene, stack: ExitStack) -> LocalPostgres:
+def started(scene: Scene, stack: ExitStack) -> LocalPostgres:
+    """The scene's own PostgreSQL, stopped with the stack. Raises NotMeasured where there is none."""
     try:
         server = start_postgres(scene.settings.model_copy(update={"postgres_port": 0}))
     except LocalError as error:

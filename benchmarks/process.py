@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 
 from benchmarks.bare import decode_all, send_all
 from benchmarks.figure import Measured, Rounds
 from benchmarks.sample import Writer, sample
-from benchmarks.scene import Scene, applied, until
+from benchmarks.scene import Process, Scene, applied, until
 from benchmarks.servers import Servers
 from bridge.log.compose import Schema
 from bridge.wiring import open_base
+
+Count = Callable[[], Awaitable[int]]
+"""How many records a topic's partitions have applied."""
 
 RUNS = 3
 STREAMS = 1_000
@@ -49,14 +53,19 @@ async def fill(scene: Scene) -> tuple[str, Schema]:
 
 
 async def rate(scene: Scene, total: int) -> float:
-    """Records a second between the first commit that was seen and the last one, by the stores' own positions."""
+    """Records a second that one processor applies, of a topic that has so many of the sample's category."""
     with scene.process("streams", "--role", "processor") as processor:
         async with scene.spaces(sample().category) as spaces:
+            return await followed(lambda: applied(spaces), processor, total)
 
-            async def reached(count: int) -> bool:
-                return await applied(spaces) >= count
 
-            await until(lambda: reached(1), "a first commit", [processor], every=0.005)
-            began, first = time.perf_counter(), await applied(spaces)
-            await until(lambda: reached(total), f"{total} records", [processor], 120, every=0.01)
-            return (total - first) / (time.perf_counter() - began)
+async def followed(count: Count, processor: Process, total: int) -> float:
+    """Records a second between the first commit that was seen and the last one, by the stores' own positions."""
+
+    async def reached(wanted: int) -> bool:
+        return await count() >= wanted
+
+    await until(lambda: reached(1), "a first commit", [processor], every=0.005)
+    began, first = time.perf_counter(), await count()
+    await until(lambda: reached(total), f"{total} records", [processor], 120, every=0.01)
+    return (total - first) / (time.perf_counter() - began)

@@ -13,6 +13,10 @@ from benchmarks.join import join
 from benchmarks.memory import memory
 from benchmarks.over_http import http_append, http_append_batch
 from benchmarks.page import page
+from benchmarks.peer_append import peer_append
+from benchmarks.peer_projection import peer_projection
+from benchmarks.peer_recovery import peer_recovery
+from benchmarks.peer_rehydrate import peer_rehydrate
 from benchmarks.postgres import postgres_process
 from benchmarks.process import process, project
 from benchmarks.publish import publish
@@ -195,5 +199,33 @@ ROWS = {
         (below(350), below(200, "api_mb")),
         "a Python that has imported the same modules as the processor",
         memory,
+    ),
+    "peer_projection": Row(
+        "the same fold of 300,000 events over 10,000 skewed keys into durable state, ours with its full history",
+        "events/s",
+        (at_least(1.5, "ratio"),),
+        "the quicker of Quix Streams and Faust, which keep no history",
+        peer_projection,
+    ),
+    "peer_recovery": Row(
+        "kill -9 halfway, from the next process's start to its first event, slowest of 10; keys with a wrong state",
+        "s",
+        (below(4), below(1, "wrong")),
+        "the quicker of Quix Streams and Faust that has no key wrong, slowest of 2 kills, at 6 s sessions",
+        peer_recovery,
+    ),
+    "peer_append": Row(
+        "guarded appends through the library, 1 event, at its best concurrency",
+        "appends/s",
+        (at_least(8, "ratio"),),
+        "saves of eventsourcing with PostgreSQL, 1 event, at its best concurrency",
+        peer_append,
+    ),
+    "peer_rehydrate": Row(
+        "the state of an aggregate of 1,000 events, without a cache in memory, p50",
+        "ms",
+        (below(0.05, "ratio"),),
+        "repository.get of eventsourcing with PostgreSQL, p50",
+        peer_rehydrate,
     ),
 }

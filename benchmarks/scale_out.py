@@ -34,7 +34,7 @@ END = STREAMS * EACH * 9 // 10
 async def scale_out(servers: Servers) -> Measured:
     """Events a second of two processors, held against one; the loss by where processor time went."""
     scene = Scene(servers.settings("scale", projections="applications", partitions=PARTITIONS))
-    scene = replace(scene, more={"PYTHONPATH": install(scene.settings.root / "site")})
+    scene = replace(scene, variables={"PYTHONPATH": install(scene.settings.root / "site")})
     await scene.prepare()
     await _fill(scene)
     rates: dict[int, list[float]] = {count: [] for count in PROCESSORS}

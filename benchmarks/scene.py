@@ -24,16 +24,18 @@ from bridge.wiring import create_topics, open_base, push_schemas
 PATIENCE = 60.0
 STOP_SECONDS = 15.0
 LOOK = 0.02
+LAST_WORDS = 500
+"""Characters of a log that are shown."""
 
 Process = subprocess.Popen[bytes]
 
 
 @dataclass(frozen=True)
 class Scene:
-    """The settings of one row, and more variables of its processes' environment."""
+    """The settings of one row, and what its processes find in their environment beside them."""
 
     settings: Settings
-    more: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def anew(self, name: str) -> Scene:
         """The same topics with empty stores and a new group."""
@@ -58,17 +60,20 @@ class Scene:
 
     def start(self, module: str, *arguments: str) -> Process:
         """The same, to be ended by the caller."""
-        log = self.settings.root / "logs" / f"{module}-{time.monotonic_ns()}.log"
+        variables = {**environment(self.settings), **self.variables}
+        return self.launch(module, [sys.executable, "-m", module, *arguments], variables)
+
+    def launch(self, name: str, command: Sequence[str], variables: Mapping[str, str]) -> Process:
+        """Any program at the root of the checkout; its output goes to a file in the row's home."""
+        log = self.settings.root / "logs" / f"{name}-{time.monotonic_ns()}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", module, *arguments]
         with log.open("wb") as output:
-            return subprocess.Popen(
-                command,
-                env={**os.environ, **environment(self.settings), **self.more},
-                cwd=ROOT,
-                stdout=output,
-                stderr=output,
-            )
+            return subprocess.Popen(command, env={**os.environ, **variables}, cwd=ROOT, stdout=output, stderr=output)
+
+    def last_words(self, name: str) -> str:
+        """The end of what the program that was launched last under this name has put out."""
+        logs = sorted((self.settings.root / "logs").glob(f"{name}-*.log"))
+        return logs[-1].read_text(errors="replace")[-LAST_WORDS:].strip()
 
     def start_processor(self) -> Process:
         """One processor, to be ended by the caller."""

@@ -52,7 +52,7 @@ class HotRows:
     async def rows(
         self, view: View, prefixes: Sequence[bytes], least: int, wanted: Sequence[bytes]
     ) -> list[bytes | None] | None:
-        """C4: the values of these rows, of prefixes that must be complete, at the position `least` or behind it.
+        """W4: the values of these rows, of prefixes that must be complete, at the position `least` or behind it.
 
         None where the space cannot tell: it is behind, being copied, or nobody feeds it.
         """

@@ -56,7 +56,7 @@ class FedStore:
         return mark
 
     async def commit(self, mark: Mark, position: int, writes: Writes) -> Mark:
-        """C1; see the contract. Says in a row of its own which hot rows change, until the hot space has them."""
+        """W1; see the contract. Says in a row of its own which hot rows change, until the hot space has them."""
         number = mark.commit + 1
         change = change_of(self._kept, self._name, (number, position), writes)
         named = told(self._kept, change)

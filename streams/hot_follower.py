@@ -170,7 +170,7 @@ class Follower:
             return
 
     async def _open(self) -> _Hot:
-        """C3: takes the hot space over, and judges what it lacks. Raises Fenced where the history is another's."""
+        """W3: takes the hot space over, and judges what it lacks. Raises Fenced where the history is another's."""
         sides = self._sides
         async with self._reading():
             pass
@@ -228,7 +228,7 @@ class Follower:
             await self._turn(hot)
 
     async def _turn(self, hot: _Hot) -> None:
-        """C2: one commit of the hot space, if there is anything to say."""
+        """W2: one commit of the hot space, if there is anything to say."""
         began = asyncio.get_running_loop().time()
         if self._queue and began - self._queue[0].at > self._sides.session:
             self._lost = True  # readers must not be given what is that old
