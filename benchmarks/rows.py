@@ -21,6 +21,7 @@ from benchmarks.postgres import postgres_process
 from benchmarks.process import process, project
 from benchmarks.publish import publish
 from benchmarks.rebuild import rebuild
+from benchmarks.redis import redis_row
 from benchmarks.replay import replay_sse
 from benchmarks.scale_out import scale_out
 from benchmarks.servers import Servers
@@ -136,6 +137,13 @@ ROWS = {
         (at_least(3_000), below(10, "p99_ms")),
         "an empty FastAPI route with the same client and requests",
         row_http,
+    ),
+    "redis_row": Row(
+        "a hot row over HTTP from Redis, 16 connections, p99",
+        "ms",
+        (below(10), at_least(0.99, "from_redis")),
+        "the same rows from the history in LMDB, p99",
+        redis_row,
     ),
     "row_as_of": Row(
         "a row at a random time, in a versioned projection of 1,000,000 events, in process, p99",

@@ -88,7 +88,7 @@ async def _play(built: System, scenario: Scenario, report: Report) -> None:
     report.longest_in_a_partition = round(max(found.values(), default=0.0), 2)
     windows = [end - start for start, end in journal.windows() if start < until and end > since]
     report.longest = round(max(windows, default=0.0), 2)
-    report.violations += await _violations(built, checker)
+    report.violations += await violations(built, checker)
     report.operations = _operations(built)
 
 
@@ -99,7 +99,7 @@ async def _goes_on(progress: Any, report: Report) -> None:
         report.violations.append(f"not every writer went on after the fault: {error}")
 
 
-async def _violations(built: System, checker: Checker) -> list[str]:
+async def violations(built: System, checker: Checker) -> list[str]:
     """Everything that does not hold: I1-I7 by the checker, then what was read and in which order it was answered."""
     try:
         await checker.check()

@@ -11,13 +11,15 @@ import pytest
 
 from bridge.hot import HotRows
 from bridge.local.postgres import LocalPostgres
+from bridge.local.redis import LocalRedis
 from bridge.settings import Settings
 from bridge.store.contract import Stores
 from bridge.store.lmdb_store import LmdbStores
 from bridge.store.memory import MemoryStores
 from bridge.store.postgres.stores import PostgresStores
+from bridge.store.redis.stores import RedisStores
 from tests.contract.hot_contract import ACCOUNTS, LOG, PATIENCE, SESSION, Fed, HotContract
-from tests.databases import execute
+from tests.databases import empty, execute
 from tests.tcp_proxy import TcpProxy
 
 SETTINGS = Settings(lmdb_map_mb=64, postgres_pool=4)
@@ -97,3 +99,33 @@ async def read(fed: Fed, hot: HotRows) -> tuple[list[int], int]:
     """The versions of five states of now, and how many of them the hot store told."""
     history = fed.reader(hot)
     return [(await history.state(stream, least=len(LOG))).version for stream in ACCOUNTS[:5]], hot.answered
+
+
+@pytest.mark.integration
+class TestRedis(HotContract):
+    """Beside a history in LMDB."""
+
+    @pytest.fixture
+    async def history(self, tmp_path: Path) -> AsyncIterator[Stores]:
+        stores = LmdbStores(tmp_path, SETTINGS)
+        yield stores
+        await stores.close()
+
+    @pytest.fixture
+    def server(self, redis_alone: LocalRedis) -> LocalRedis:
+        return redis_alone
+
+    @pytest.fixture
+    async def hot(self, server: LocalRedis) -> AsyncIterator[Stores]:
+        empty(server)
+        stores = RedisStores(server.url, SETTINGS)
+        yield stores
+        await stores.close()
+
+
+class TestRedisCluster(TestRedis):
+    """Beside a history in LMDB."""
+
+    @pytest.fixture
+    def server(self, redis_cluster: LocalRedis) -> LocalRedis:
+        return redis_cluster

@@ -49,6 +49,7 @@ def test_the_scripts_are_executable() -> None:
         "scripts/debian",
         "scripts/faults",
         "scripts/setup",
+        "scripts/soak",
         "scripts/test",
         "scripts/up",
     }
