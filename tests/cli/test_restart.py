@@ -65,7 +65,7 @@ def test_a_home_runs_its_hot_store_once_told(cli: Cli) -> None:
     except LocalError as error:
         pytest.skip(str(error))
     cluster = {f"redis-{number}" for number in range(1, 10)}
-    for arguments in (("--hot", "redis-cluster"), ()):
+    for arguments in (("--history", "lmdb", "--hot", "redis-cluster"), ()):
         running = cli.up("--instances", "1", *arguments)
         status = json.loads(cli.run("status", "--json").stdout)
         assert {one["name"] for one in status["processes"]} == {"kafka-1", "registry"} | cluster

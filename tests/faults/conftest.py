@@ -45,7 +45,7 @@ def settings(
     home: Settings, kafka: LocalKafka, registry: LocalRegistry, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Settings:
     """Settings that share nothing with another test but the servers."""
-    told = f"{zlib.crc32(request.node.nodeid.encode()):08x}-{re.sub(r'[^A-Za-z0-9]+', '-', request.node.name)}"
+    told = f"t{zlib.crc32(request.node.nodeid.encode()):08x}-{re.sub(r'[^A-Za-z0-9]+', '-', request.node.name)}"
     name = told[:40].strip("-")
     changes = {
         "kafka_bootstrap": kafka.bootstrap,
