@@ -13,6 +13,7 @@ from benchmarks.join import join
 from benchmarks.memory import memory
 from benchmarks.over_http import http_append, http_append_batch
 from benchmarks.page import page
+from benchmarks.partitions import partitions
 from benchmarks.peer_append import peer_append
 from benchmarks.peer_projection import peer_projection
 from benchmarks.peer_recovery import peer_recovery
@@ -186,6 +187,13 @@ ROWS = {
         (at_least(1.6, "ratio"),),
         "one processor",
         scale_out,
+    ),
+    "partitions": Row(
+        "one processor with 512 partitions of each category: admission, history, state, built-in projections",
+        "events/s",
+        (at_least(0.5, "ratio"),),
+        "the same with 16 partitions",
+        partitions,
     ),
     "join": Row(
         "a second processor joins, at 3,000 guarded appends/s on 16 partitions: p99 of appends due meanwhile",

@@ -11,7 +11,7 @@ from rich.progress import Progress, TextColumn
 
 from bridge.cli.console import JsonFlag, err, out, with_base, write_json
 from bridge.errors import LighthouseError
-from bridge.local.addresses import located
+from bridge.local.addresses import history_at, located
 from bridge.settings import Settings
 from bridge.spaces import Spaces
 from bridge.store.copying import copy
@@ -70,6 +70,7 @@ def copy_(
 
 
 async def _copy_all(base: Base, source: str, target: str, replace: bool) -> Total:
+    source, target = (history_at(base.settings, url) for url in (source, target))
     if source == target:
         raise LighthouseError("the source is the target")
     counts = {name: fact.partitions for name, fact in (await category_facts(base)).items()}

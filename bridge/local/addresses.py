@@ -67,9 +67,19 @@ def stores_of(settings: Settings) -> ChosenStores:
     file = settings.root / CHOSEN
     known = _read(file, ChosenStores, "LIGHTHOUSE_HISTORY_STORE") if file.exists() else ChosenStores()
     history, hot = settings.history_store or known.history, settings.hot_store or known.hot
-    if history.startswith("redis"):
-        raise LighthouseError("Redis keeps no history, only hot rows: give it as LIGHTHOUSE_HOT_STORE, or with --hot")
+    _require_history(history)
     return ChosenStores(history, "" if hot == NO_STORE else hot)
+
+
+def history_at(settings: Settings, url: str) -> str:
+    """The URL of a history's store as its adapter takes it. Raises LighthouseError for one that keeps no history."""
+    _require_history(url)
+    return _address(settings, url, "LIGHTHOUSE_HISTORY_STORE")
+
+
+def _require_history(url: str) -> None:
+    if url.startswith("redis"):
+        raise LighthouseError("Redis keeps no history, only hot rows: give it as LIGHTHOUSE_HOT_STORE, or with --hot")
 
 
 def choose_stores(settings: Settings, chosen: ChosenStores) -> None:

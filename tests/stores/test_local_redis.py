@@ -16,7 +16,7 @@ import redis
 
 from bridge.errors import LighthouseError, LocalError
 from bridge.local import ports, running, wipe
-from bridge.local.addresses import ChosenStores, choose_stores, located, stores_of
+from bridge.local.addresses import ChosenStores, choose_stores, history_at, located, stores_of
 from bridge.local.redis import LOCAL_CLUSTER, LOCAL_REDIS, start_redis, start_redis_cluster
 from bridge.settings import Settings
 from tests.databases import redis_server, tell
@@ -156,6 +156,8 @@ def test_a_history_is_not_kept_where_it_may_be_forgotten(tmp_path: Path, url: st
     with pytest.raises(LighthouseError, match="Redis keeps no history") as caught:
         stores_of(Settings(home=tmp_path, history_store=url))
     assert "secret" not in str(caught.value)
+    with pytest.raises(LighthouseError, match="Redis keeps no history"):
+        history_at(Settings(home=tmp_path), url)
 
 
 def test_a_choice_from_before_there_were_hot_stores_is_read(tmp_path: Path) -> None:
