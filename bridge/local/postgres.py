@@ -79,12 +79,20 @@ class LocalPostgres:
 
     def stop(self, timeout: float = STOP_SECONDS) -> None:
         """Ends its sessions and stops it, killing it after `timeout` seconds."""
+        self._end(timeout)
+        self.claim.release()
+
+    def restart(self, timeout: float = STOP_SECONDS) -> None:
+        """Stops it in order and starts it again. Raises LocalError."""
+        self._end(timeout)
+        self.begin()
+
+    def _end(self, timeout: float) -> None:
         if self.child.pid and self.child.exit_code is None:
             os.kill(self.child.pid, signal.SIGCONT)
             os.kill(self.child.pid, signal.SIGINT)  # SIGTERM would wait for the sessions to end by themselves
             self.child.wait(timeout)
         self.child.kill()
-        self.claim.release()
 
     def kill(self) -> None:
         """SIGKILL to all of its processes; returns when they have ended."""

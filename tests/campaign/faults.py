@@ -282,6 +282,13 @@ async def rolling_restart(system: System) -> None:
         system.note(f"broker {node} ended in order")
         await _back(system, node)
         await asyncio.sleep(2.0)
+    for one in system.redis.nodes:
+        await asyncio.to_thread(one.child.stop, 10.0)
+        await asyncio.to_thread(system.redis.begin, one.number)
+    system.note("each Redis node restarted, empty")
+    await asyncio.to_thread(system.postgres.restart)
+    system.note("PostgreSQL restarted in order")
+    await system.ready()
 
 
 SCENARIOS: dict[str, Scenario] = {
