@@ -30,6 +30,9 @@ FAREWELL = 0.5
 """Seconds in which a partition that is taken away must have been let go in its store."""
 
 BEAT = 1.0
+AGAIN = 1.0
+"""Seconds until P1 is done again for a partition that could not be opened, or whose store did not take a commit."""
+
 HELD = 0.5
 """Seconds between two attempts to apply a batch, or to go on with a build, that waits for the registry."""
 
@@ -117,9 +120,9 @@ class Processor:
             self._later(partitions)
             return dict.fromkeys(partitions)
 
-    def _later(self, partitions: Iterable[Partition]) -> None:
-        """P1 is done again after a session, where they are still assigned by then."""
-        self._again |= dict.fromkeys(partitions, self._clock() + self._parts.settings.session)
+    def _later(self, partitions: Iterable[Partition], seconds: float = AGAIN) -> None:
+        """P1 is done again after so long, where they are still assigned by then."""
+        self._again |= dict.fromkeys(partitions, self._clock() + seconds)
 
     async def _revoked(self, partitions: Sequence[Partition]) -> None:
         """Says of each partition that it is let go, so that the next owner, and whoever looks, knows it for sure."""
@@ -194,11 +197,12 @@ class Processor:
     def _dropped(self, part: Partition, error: LighthouseError) -> None:
         """P5, fenced or with a store that cannot be written: the work is dropped, all other partitions go on.
 
-        If the partition is still ours after a session's time, P1 is done again.
+        P1 is done again soon, for a store that was away; but whoever was fenced waits for a session, and sees by then
+        whether the partition is still its own.
         """
         log.warning("fenced" if isinstance(error, Fenced) else "not committed", partition=part, error=str(error))
         self._close(part)
-        self._later([part])
+        self._later([part], self._parts.settings.session if isinstance(error, Fenced) else AGAIN)
 
     def _close(self, part: Partition) -> None:
         if (owner := self._forget(part)) is not None:
@@ -269,8 +273,8 @@ class Processor:
         if now - self._beaten >= BEAT:
             self._beaten = now
             await self._beat()
-        for part in [part for part, due in self._again.items() if due <= now]:
-            await self._reopen(source, part)
+        if due := [part for part, at in self._again.items() if at <= now]:
+            await self._reopen(source, due)
         await self._retry_held(source, now)
         self._tick()
         if now - self._unparked >= self._parts.settings.unpark_every:
@@ -278,22 +282,27 @@ class Processor:
             await self._unpark()
 
     async def _beat(self) -> None:
-        for part, owner in list(self.owners.items()):
-            try:
-                await owner.beat()
-            except LighthouseError as error:
-                self._dropped(part, error)
+        """All beside each other: a store that is away takes its time for each."""
+        await asyncio.gather(*(self._beat_one(part, owner) for part, owner in list(self.owners.items())))
 
-    async def _reopen(self, source: Source, part: Partition) -> None:
-        self._again.pop(part, None)
+    async def _beat_one(self, part: Partition, owner: Owner) -> None:
         try:
-            start = (await self._open_all(source, [part]))[part]
+            await owner.beat()
         except LighthouseError as error:
-            log.warning("partition not opened", partition=part, error=str(error))
-            self._later([part])
+            self._dropped(part, error)
+
+    async def _reopen(self, source: Source, partitions: Sequence[Partition]) -> None:
+        for part in partitions:
+            self._again.pop(part, None)
+        try:
+            starts = await self._open_all(source, partitions)
+        except LighthouseError as error:
+            log.warning("partitions not opened", partitions=list(partitions), error=str(error))
+            self._later(partitions)
             return
-        if start is not None:
-            source.resume(part, start)
+        for part, start in starts.items():
+            if start is not None:
+                source.resume(part, start)
 
     async def _retry_held(self, source: Source, now: float) -> None:
         if now < self._retry:

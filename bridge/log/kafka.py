@@ -8,6 +8,12 @@ from bridge.settings import Settings
 
 Config = dict[str, Any]
 
+METADATA_MS = 3_000
+"""A broker that is cut off from the others does not know that it leads no more; another one must be asked who does."""
+
+SOCKET_MS = 10_000
+"""A broker whose answers vanish is connected to anew after this; librdkafka's minute is longer than any deadline."""
+
 
 def common(settings: Settings, client: str) -> Config:
     """Where Kafka is and who asks; errors come back through calls and callbacks, so librdkafka's own log is quiet."""
@@ -18,7 +24,8 @@ def common(settings: Settings, client: str) -> Config:
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 1000,
         "socket.connection.setup.timeout.ms": 3000,
-        "topic.metadata.refresh.interval.ms": 10_000,
+        "topic.metadata.refresh.interval.ms": METADATA_MS,
+        "socket.timeout.ms": SOCKET_MS,
     }
 
 
@@ -29,6 +36,7 @@ def producer(settings: Settings) -> Config:
         "enable.idempotence": True,
         "linger.ms": 0.05,  # 0.5 costs a lone writer 1.2 ms; under load the records are gathered before (Producer)
         "message.timeout.ms": int(settings.deadline * 600),
+        "request.timeout.ms": int(settings.deadline * 200),  # for a leader that waits in vain for its replicas
         "queue.buffering.max.messages": 100_000,
         "queue.buffering.max.kbytes": 262_144,
         "message.max.bytes": 8 * 1024 * 1024,
@@ -60,4 +68,4 @@ def consumer(settings: Settings, group: str) -> Config:
 
 def admin(settings: Settings) -> Config:
     """For topics and metadata."""
-    return common(settings, "lighthouse-admin") | {"socket.timeout.ms": 10_000}
+    return common(settings, "lighthouse-admin")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -95,16 +96,18 @@ def brokers(home: Path, cache: Path, small_disk: bool = False) -> Iterator[Broke
     """Three new ones, stopped at the end. With `small_disk` the first one's log is on a disk of some MiB."""
     settings = Settings(home=home, cache=cache, kafka_port=0, brokers=3, kafka_bootstrap="", start_timeout=120.0)
     with ExitStack() as stack:
-        if small_disk:
-            stack.enter_context(tmpfs(home / "kafka" / "1", DISK))
         lan = stack.enter_context(_network_or_none())
         kafka = start_kafka(settings)
         stack.callback(_end, kafka)
-        if lan is None:
-            yield Brokers(kafka, kafka.bootstrap, None)
-            return
-        found = Brokers(kafka, _moved(kafka, lan), lan)
-        found.begin(*NODES)
+        if lan is not None or small_disk:
+            for broker in kafka.brokers:
+                broker.child.stop(30.0)
+        if small_disk:
+            stack.enter_context(_on_small_disk(kafka.brokers[0].directory))
+        found = Brokers(kafka, _moved(kafka, lan) if lan is not None else kafka.bootstrap, lan)
+        if lan is not None or small_disk:
+            found.begin(*NODES)
+        stack.callback(_end, kafka)  # before the disk is gone
         yield found
 
 
@@ -126,10 +129,18 @@ def _network_or_none() -> Iterator[Network | None]:
             yield made
 
 
+@contextmanager
+def _on_small_disk(directory: Path) -> Iterator[None]:
+    """All that a broker has, on a disk of some MiB."""
+    aside = directory.with_name("aside")
+    directory.rename(aside)
+    with tmpfs(directory, DISK):
+        shutil.copytree(aside, directory, dirs_exist_ok=True)
+        yield
+
+
 def _moved(kafka: LocalKafka, lan: Network) -> str:
-    """Ends the brokers and gives each an address of its own; answers the bootstrap servers."""
-    for broker in kafka.brokers:
-        broker.child.stop(30.0)
+    """Gives each broker, which has ended, an address of its own; answers the bootstrap servers."""
     voters, clients = [], []
     for node in NODES:
         file = kafka.brokers[node - 1].directory / "server.properties"
