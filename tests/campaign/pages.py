@@ -10,10 +10,11 @@ from tests.campaign.run import Report
 
 HEAD = """# Faults, and what came of them
 
-Written by `scripts/faults`, on {day}. Each line is a run of its own: three brokers, PostgreSQL for the histories, a
-Redis Cluster of three masters for hot rows, three processors and two APIs behind one address, all of them real
-processes on one machine; sixteen guarded writers, two that append to any version and fourteen readers go on over HTTP
-all the time. What is checked afterwards is in [guarantees](guarantees.md).
+Written by `scripts/faults`, on {day}. Each line is the last run of its fault, on a system of its own: three brokers,
+PostgreSQL for the histories, a Redis Cluster of three masters for hot rows, three processors and two APIs behind one
+address, all of them real processes on one machine. Sixteen guarded writers, two that append to any version and fourteen
+readers go on over HTTP all the time; the readers ask the history, and rows that Redis has. What is checked afterwards
+is in [guarantees](guarantees.md).
 
 | fault | appends | acknowledged | unknown, then told | reads | longest pause of a partition | bound | violations |
 |---|---|---|---|---|---|---|---|

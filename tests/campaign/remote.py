@@ -25,6 +25,7 @@ TIMEOUT = 20.0
 """Seconds for an answer: more than the API's own deadline."""
 
 TOKEN = "Lighthouse-Position"
+HOT = 'lighthouse_hot_reads_total{outcome="'
 _TOKENS = msgspec.msgpack.Decoder(dict[str, dict[int, int]])
 
 
@@ -92,15 +93,20 @@ class Remote:
         except httpx.HTTPError as error:
             raise Unknown(f"the connection broke: {error!r}") from error
 
-    async def look(self, stream: str, mine: bool) -> None:
-        """Reads a stream's head, at least as far as this client was told if it is `mine`; notes what it was told."""
+    async def look(self, stream: str, mine: bool, hot: bool) -> None:
+        """Reads a stream's head, at least as far as this client was told if it is `mine`; notes what it was told.
+
+        From its history, or, if `hot`, from its row of the projection `streams`, which may come from Redis.
+        """
         token, least = self.tokens.get(stream, ("", 0)) if mine else ("", 0)
         headers = {"Lighthouse-At-Least": token} if token else {}
         began = time.monotonic()
-        answer = await self._read(f"/v1/streams/{stream}", headers)
+        path = f"/v1/projections/streams/rows/{stream}" if hot else f"/v1/streams/{stream}"
+        answer = await self._read(path, headers)
         if answer is None:
             return
-        head = answer.json()["head"] if answer.status_code == 200 else 0
+        told = answer.json()
+        head = (told["row"]["head"] if hot else told["head"]) if answer.status_code == 200 else 0
         place = _place(answer.headers[TOKEN])
         self.reads.append(Read(stream, head, *place, least, began, time.monotonic()))
 
@@ -113,6 +119,12 @@ class Remote:
         found = told["version"], told["state"]
         if self.finals.setdefault((stream, as_of), found) != found:
             self.unstable.append(f"I7: {stream} as of {as_of} was {self.finals[stream, as_of]}, and now is {found}")
+
+    async def hot_reads(self) -> dict[str, int]:
+        """How many questions the hot store answered and how many fell through, as one of the APIs counts them."""
+        answer = await self._call("GET", "/metrics", {})
+        lines = [line.removeprefix(HOT).split('"} ') for line in answer.text.splitlines() if line.startswith(HOT)]
+        return {outcome: round(float(count)) for outcome, count in lines}
 
     async def _read(self, path: str, headers: Mapping[str, str]) -> httpx.Response | None:
         """The answer, 404 among them; None where there was none in time."""
@@ -168,7 +180,7 @@ class Readers:
             if self.chance.random() < 0.3:
                 await self.remote.recall(stream, _past(self.chance))
             else:
-                await self.remote.look(stream, mine=self.chance.random() < 0.5)
+                await self.remote.look(stream, self.chance.random() < 0.5, self.chance.random() < 0.5)
             await asyncio.sleep(self.pause)
 
 

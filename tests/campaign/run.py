@@ -89,7 +89,7 @@ async def _play(built: System, scenario: Scenario, report: Report) -> None:
     windows = [end - start for start, end in journal.windows() if start < until and end > since]
     report.longest = round(max(windows, default=0.0), 2)
     report.violations += await violations(built, checker)
-    report.operations = _operations(built)
+    report.operations = _operations(built) | {"hot_reads_of_one_api": await built.remote.hot_reads()}
 
 
 async def _goes_on(progress: Any, report: Report) -> None:
