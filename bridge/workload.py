@@ -114,7 +114,7 @@ def workload(
         _process(name, list(some), seconds, session)
         for name, some in groupby(sorted(owned, key=lambda pair: pair.owner), key=lambda pair: pair.owner)
     ]
-    hottest = max(pairs, key=_arrived, default=None)
+    hottest = max(pairs, key=lambda pair: (_arrived(pair), pair.after.recent), default=None)
     return Workload(
         _load("all", pairs, seconds, session),
         by_category,

@@ -58,6 +58,12 @@ def test_who_has_let_go_or_does_not_beat_owns_nothing() -> None:
     assert (found.processes, found.total.owned, found.hottest) == ([], 1, None)
 
 
+def test_where_nothing_comes_in_the_hottest_is_that_of_the_last_minute() -> None:
+    quiet, busy = look(0, 9, 9), look(1, 7, 7)
+    busy = PartitionStatus(*("account", 1, 7, 7, 1, 0.5, 1, None, 0, 7, busy.tenure))
+    assert workload([quiet, busy], [quiet, busy], 1.0, SESSION).hottest is busy
+
+
 def test_a_history_begun_anew_counts_from_its_beginning() -> None:
     assert workload([look(0, 900, 1000)], [look(0, 40, 1000)], 1.0, SESSION).total.applied == 40
 
