@@ -5,7 +5,6 @@ It is installed for the processes of one benchmark alone.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +39,3 @@ application = Application(
     Path(__file__).with_name("no schemas"),
     projections=(Projection("differences", 1, project, row=Differences),),
 )
-
-
-def install(site: Path) -> str:
-    """Installs it as pip would; answers the PYTHONPATH of processes that are to find it."""
-    info = site / "heavy-1.dist-info"
-    info.mkdir(parents=True, exist_ok=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: heavy\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[lighthouse.applications]\nheavy = benchmarks.heavy:application\n")
-    return os.pathsep.join((str(site), str(Path(__file__).parents[1])))

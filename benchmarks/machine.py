@@ -8,6 +8,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import psutil
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -51,6 +53,12 @@ def _fixed_work() -> float:
     for number in range(300_000):
         kept[number & 1023] = (number, str(number))
     return time.thread_time() - began
+
+
+def busy(pid: int) -> float:
+    """Seconds of processor time that a process has taken."""
+    spent = psutil.Process(pid).cpu_times()
+    return spent.user + spent.system
 
 
 def anonymous_mb(pid: int) -> float:

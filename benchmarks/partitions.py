@@ -9,12 +9,12 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.bare import send_all
 from benchmarks.figure import Extra, Measured
-from benchmarks.sample import Writer, sample
+from benchmarks.machine import busy
+from benchmarks.process import fill
+from benchmarks.sample import sample
 from benchmarks.scene import Process, Scene, applied, owned, until
 from benchmarks.servers import Servers
-from bridge.wiring import open_base
 
 COUNTS = (16, 128, 512)
 STREAMS = 2_000
@@ -33,7 +33,7 @@ async def partitions(servers: Servers) -> Measured:
     for count in COUNTS:
         scene = Scene(servers.settings(f"parts-{count}", projections="built-in", partitions=count))
         await scene.prepare()
-        await _fill(scene)
+        await fill(scene, STREAMS, EACH)
         with scene.process("streams", "--role", "processor") as processor:
             rates[count] = await _rate(scene, processor)
             extra[f"events_s_{count}"] = round(rates[count], 1)
@@ -42,14 +42,6 @@ async def partitions(servers: Servers) -> Measured:
         extra[f"bytes_an_event_{count}"] = round(_used(scene) / TOTAL, 1)
         extra[f"open_s_{count}"] = round(min([await _opened(scene) for _ in range(RESTARTS)]), 2)
     return Measured(rates[COUNTS[-1]], rates[COUNTS[0]], extra)
-
-
-async def _fill(scene: Scene) -> None:
-    async with open_base(scene.settings) as base:
-        what = sample()
-        schema = await base.schemas.writer(what.category)
-        writer = Writer(schema, base.topics.name(what.category), scene.settings.partitions)
-        send_all(scene.settings, writer.singles(what.streams("p", STREAMS), EACH, time.time_ns() // 1000))
 
 
 async def _rate(scene: Scene, processor: Process) -> float:
@@ -66,12 +58,10 @@ async def _rate(scene: Scene, processor: Process) -> float:
 
 async def _idle(processor: Process) -> float:
     """Per cent of one core."""
-    process = psutil.Process(processor.pid)
     await asyncio.sleep(2.0)  # ticks that follow the last events
-    before = process.cpu_times()
+    before = busy(processor.pid)
     await asyncio.sleep(IDLE)
-    after = process.cpu_times()
-    return 100 * (after.user + after.system - before.user - before.system) / IDLE
+    return 100 * (busy(processor.pid) - before) / IDLE
 
 
 def _used(scene: Scene) -> int:

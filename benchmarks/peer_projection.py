@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from statistics import median
 
-import psutil
-
 from benchmarks.figure import Extra, Measured, NotMeasured, Rounds
+from benchmarks.machine import busy
 from benchmarks.peers.environments import versions
 from benchmarks.peers.meters import CATEGORY
 from benchmarks.peers.running import Done, Peer
 from benchmarks.peers.skewed import KEYS, Skewed, rows, skewed, wrong
 from benchmarks.process import followed
-from benchmarks.scene import Process, until
+from benchmarks.scene import until
 from benchmarks.servers import Servers
 
 RUNS = 3
@@ -65,17 +64,11 @@ async def _ours(topic: Skewed, name: str) -> tuple[float, float]:
                 return await topic.applied(spaces) > 0
 
             await until(begun, "a first commit", [processor], every=0.005)
-            first, before = await topic.applied(spaces), _busy(processor)
+            first, before = await topic.applied(spaces), busy(processor.pid)
             rate = await followed(lambda: topic.applied(spaces), processor, topic.events)
-            micros = (_busy(processor) - before) / (topic.events - first) * 1e6
+            micros = (busy(processor.pid) - before) / (topic.events - first) * 1e6
             _check("ours", wrong(await rows(spaces), topic.truth))
             return rate, micros
-
-
-def _busy(process: Process) -> float:
-    """Seconds of processor time that it has taken."""
-    spent = psutil.Process(process.pid).cpu_times()
-    return spent.user + spent.system
 
 
 async def _theirs(topic: Skewed, name: str) -> Done:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import psutil
 
 from benchmarks.figure import Measured, NotMeasured, Rounds
+from benchmarks.machine import busy
 from benchmarks.process import EACH, RUNS, STREAMS, fill, rate
 from benchmarks.sample import sample
 from benchmarks.scene import Process, Scene, applied, until
@@ -75,7 +75,7 @@ class _Found:
 
 
 async def _rate(scene: Scene, server: LocalPostgres, processors: int) -> _Found:
-    async with _running(scene, processors) as running, scene.spaces(sample().category) as spaces:
+    async with scene.processors(processors) as running, scene.spaces(sample().category) as spaces:
 
         async def reached(count: int) -> bool:
             return await applied(spaces) >= count
@@ -88,17 +88,10 @@ async def _rate(scene: Scene, server: LocalPostgres, processors: int) -> _Found:
     return _Found(records / seconds, {name: round((after[name] - before[name]) / records * 1e6, 1) for name in after})
 
 
-@asynccontextmanager
-async def _running(scene: Scene, processors: int) -> AsyncIterator[list[Process]]:
-    with ExitStack() as stack:
-        yield [stack.enter_context(scene.process("streams", "--role", "processor")) for _ in range(processors)]
-
-
 def _spent(running: list[Process], server: LocalPostgres) -> dict[str, float]:
     """Seconds of processor time so far. What sessions spent that have ended is not in it."""
-    postgres = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
-    return {"processors": _seconds([psutil.Process(one.pid) for one in running]), "postgres": _seconds(postgres)}
-
-
-def _seconds(processes: list[psutil.Process]) -> float:
-    return sum(times.user + times.system for times in (one.cpu_times() for one in processes))
+    sessions = [one.pid for one in psutil.Process(server.pid).children(recursive=True)]
+    return {
+        "processors": sum(busy(one.pid) for one in running),
+        "postgres": sum(map(busy, (server.pid, *sessions))),
+    }

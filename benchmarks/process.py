@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from benchmarks.bare import decode_all, send_all
 from benchmarks.figure import Measured, Rounds
@@ -33,23 +34,31 @@ async def project(servers: Servers) -> Measured:
 
 async def _measured(scene: Scene) -> Measured:
     await scene.prepare()
-    topic, schema = await fill(scene)
+    filled = await fill(scene)
     ours, bare = Rounds(), Rounds()
     for number in range(RUNS):
         ours.rates.append(await rate(scene.anew(str(number)), STREAMS * EACH))
-        bare.rates.append(decode_all(scene.settings, topic, schema, STREAMS * EACH))
+        bare.rates.append(decode_all(scene.settings, filled.topic, filled.schema, STREAMS * EACH))
     return Measured(ours.rate, bare.rate, ours.extra() | {"events": STREAMS * EACH, "streams": STREAMS})
 
 
-async def fill(scene: Scene) -> tuple[str, Schema]:
-    """Writes the sample; answers its topic and the schema that it was written with."""
+@dataclass(frozen=True)
+class Filled:
+    """A topic with the sample, the schema that it was written with, and the seconds that a bare producer took."""
+
+    topic: str
+    schema: Schema
+    seconds: float
+
+
+async def fill(scene: Scene, streams: int = STREAMS, each: int = EACH) -> Filled:
+    """Writes single-event appends to so many streams of the sample, in turn."""
     async with open_base(scene.settings) as base:
         what = sample()
         schema = await base.schemas.writer(what.category)
         writer = Writer(schema, base.topics.name(what.category), scene.settings.partitions)
-        records = writer.singles(what.streams("s", STREAMS), EACH, time.time_ns() // 1000)
-        send_all(scene.settings, records)
-        return writer.topic, schema.schema
+        records = writer.singles(what.streams("s", streams), each, time.time_ns() // 1000)
+        return Filled(writer.topic, schema.schema, send_all(scene.settings, records))
 
 
 async def rate(scene: Scene, total: int) -> float:

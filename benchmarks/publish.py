@@ -7,15 +7,14 @@ import time
 
 from confluent_kafka import Consumer, TopicPartition
 
-from benchmarks.bare import send_all
 from benchmarks.figure import Measured, Rounds
-from benchmarks.sample import Writer, sample
+from benchmarks.process import fill
+from benchmarks.sample import sample
 from benchmarks.scene import Scene, applied, until
 from benchmarks.servers import Servers
 from bridge.log import kafka
 from bridge.log.published import topic
 from bridge.settings import Settings
-from bridge.wiring import open_base
 
 STREAMS = 1_000
 EACH = 200
@@ -26,7 +25,7 @@ async def publish(servers: Servers) -> Measured:
     scene = Scene(servers.settings("publish", projections="none"))
     await scene.prepare()
     ours, bare = Rounds(), Rounds()
-    bare.rates.append(STREAMS * EACH / await _fill(scene))
+    bare.rates.append(STREAMS * EACH / (await fill(scene, STREAMS, EACH)).seconds)
     with scene.process("streams", "--role", "processor") as processor:
         async with scene.spaces(sample().category) as spaces:
 
@@ -36,14 +35,6 @@ async def publish(servers: Servers) -> Measured:
             await until(done, "a history", [processor], 120)
         ours.rates.append(await _rate(scene))
     return Measured(ours.rate, bare.rate, {"events": STREAMS * EACH, "streams": STREAMS})
-
-
-async def _fill(scene: Scene) -> float:
-    async with open_base(scene.settings) as base:
-        what = sample()
-        schema = await base.schemas.writer(what.category)
-        writer = Writer(schema, base.topics.name(what.category), scene.settings.partitions)
-        return send_all(scene.settings, writer.singles(what.streams("s", STREAMS), EACH, time.time_ns() // 1000))
 
 
 async def _rate(scene: Scene) -> float:

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 
 import httpx
 
-from benchmarks.bare import send_all
 from benchmarks.figure import Extra, Measured, NotMeasured, Rounds
 from benchmarks.over_http import load, request
-from benchmarks.sample import Writer, sample
+from benchmarks.process import fill
+from benchmarks.sample import sample
 from benchmarks.scene import Scene, applied, until
 from benchmarks.servers import Servers
 from bridge.builtin import STREAMS
 from bridge.errors import LocalError
 from bridge.local import ports
 from bridge.local.redis import start_redis
-from bridge.wiring import open_base
 
 COUNT = 1_000
 EVENTS = 20
@@ -39,7 +37,7 @@ async def redis_row(servers: Servers) -> Measured:
     with ExitStack() as stack:
         hot = await asyncio.to_thread(_with_redis, scene, stack)
         await hot.prepare()
-        await _fill(hot)
+        await fill(hot, COUNT, EVENTS)
         async with hot.processor(sample().category):
             async with hot.spaces(sample().category) as spaces:
 
@@ -61,14 +59,6 @@ def _with_redis(scene: Scene, stack: ExitStack) -> Scene:
     return replace(scene, settings=scene.settings.model_copy(update={"hot_store": server.url}))
 
 
-async def _fill(scene: Scene) -> None:
-    async with open_base(scene.settings) as base:
-        what = sample()
-        schema = await base.schemas.writer(what.category)
-        writer = Writer(schema, base.topics.name(what.category), scene.settings.partitions)
-        send_all(scene.settings, writer.singles(what.streams("r", COUNT), EVENTS, time.time_ns() // 1000))
-
-
 @asynccontextmanager
 async def _plain(scene: Scene) -> AsyncIterator[int]:
     """An API on the same histories that knows no hot store; answers its port."""
@@ -79,7 +69,7 @@ async def _plain(scene: Scene) -> AsyncIterator[int]:
 
 async def _measured(hot: Scene, plain: int) -> Measured:
     random.seed(1)
-    names = sample().streams("r", COUNT)
+    names = sample().streams("s", COUNT)
     ours, history = Rounds(), Rounds()
     asked = await _reads(hot)
     for number in range(RUNS + 1):

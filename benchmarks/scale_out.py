@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from statistics import median
 
-import psutil
-
-from benchmarks.bare import send_all
 from benchmarks.figure import Extra, Measured
-from benchmarks.heavy import install
-from benchmarks.sample import Writer, sample
+from benchmarks.machine import busy
+from benchmarks.process import fill
+from benchmarks.sample import sample
 from benchmarks.scene import Process, Scene, applied, until
 from benchmarks.servers import Servers
-from bridge.wiring import open_base
+from tests.installed import install, python_path
 
 PARTITIONS = 16
 STREAMS = 480
@@ -34,9 +31,9 @@ END = STREAMS * EACH * 9 // 10
 async def scale_out(servers: Servers) -> Measured:
     """Events a second of two processors, held against one; the loss by where processor time went."""
     scene = Scene(servers.settings("scale", projections="applications", partitions=PARTITIONS))
-    scene = replace(scene, variables={"PYTHONPATH": install(scene.settings.root / "site")})
+    scene = replace(scene, variables={"PYTHONPATH": _installed(scene.settings.root / "site")})
     await scene.prepare()
-    await _fill(scene)
+    await fill(scene, STREAMS, EACH)
     rates: dict[int, list[float]] = {count: [] for count in PROCESSORS}
     spent: dict[int, list[float]] = {count: [] for count in PROCESSORS}
     for number in range(RUNS):
@@ -52,39 +49,25 @@ async def scale_out(servers: Servers) -> Measured:
     return Measured(median(rates[2]), median(rates[1]), extra)
 
 
-async def _fill(scene: Scene) -> None:
-    async with open_base(scene.settings) as base:
-        what = sample()
-        schema = await base.schemas.writer(what.category)
-        writer = Writer(schema, base.topics.name(what.category), scene.settings.partitions)
-        send_all(scene.settings, writer.singles(what.streams("s", STREAMS), EACH, time.time_ns() // 1000))
-
-
 async def _rate(scene: Scene, count: int) -> tuple[float, float]:
     """Records a second of so many processors, and microseconds of processor time a record."""
-    async with _running(scene, count) as running, scene.spaces(sample().category) as spaces:
+    async with scene.processors(count) as running, scene.spaces(sample().category) as spaces:
 
         async def reached(records: int) -> bool:
             return await applied(spaces) >= records
 
         await until(lambda: reached(SETTLED), "processors that have settled", running, 120, every=0.01)
-        began, first, before = time.perf_counter(), await applied(spaces), _seconds(running)
+        began, first, before = time.perf_counter(), await applied(spaces), _busy(running)
         await until(lambda: reached(END), f"{END} records", running, 180, every=0.02)
         seconds, records = time.perf_counter() - began, await applied(spaces) - first
-        return records / seconds, (_seconds(running) - before) / records * 1e6
+        return records / seconds, (_busy(running) - before) / records * 1e6
 
 
-@asynccontextmanager
-async def _running(scene: Scene, count: int) -> AsyncIterator[list[Process]]:
-    """All of them are asked to end at once: the last ones would otherwise take over what the first one left."""
-    with ExitStack() as stack:
-        running = [stack.enter_context(scene.process("streams", "--role", "processor")) for _ in range(count)]
-        yield running
-        for one in running:
-            one.terminate()
-        await asyncio.gather(*(asyncio.to_thread(one.wait, 20) for one in running))
+def _installed(site: Path) -> str:
+    """The PYTHONPATH with which processes find the heavy application."""
+    install(site, "heavy", "benchmarks.heavy:application")
+    return python_path(site)
 
 
-def _seconds(running: Sequence[Process]) -> float:
-    times = [psutil.Process(one.pid).cpu_times() for one in running]
-    return sum(one.user + one.system for one in times)
+def _busy(running: Sequence[Process]) -> float:
+    return sum(busy(one.pid) for one in running)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 
 import httpx
@@ -78,6 +78,16 @@ class Scene:
     def start_processor(self) -> Process:
         """One processor, to be ended by the caller."""
         return self.start("streams", "--role", "processor")
+
+    @asynccontextmanager
+    async def processors(self, count: int) -> AsyncIterator[list[Process]]:
+        """So many. All are asked to end at once: the last ones would otherwise take over what the first one left."""
+        with ExitStack() as stack:
+            running = [stack.enter_context(self.process("streams", "--role", "processor")) for _ in range(count)]
+            yield running
+            for one in running:
+                one.terminate()
+            await asyncio.gather(*(asyncio.to_thread(one.wait, STOP_SECONDS) for one in running))
 
     @asynccontextmanager
     async def processor(self, category: str) -> AsyncIterator[Process]:

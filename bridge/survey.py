@@ -48,6 +48,11 @@ class PartitionStatus:
         """Records of the log that are not applied yet; the end may have been read before the position."""
         return max(0, self.end - max(self.position, 0))
 
+    @property
+    def owner(self) -> str | None:
+        """The process that owns it, or owned it last; None where it has let go, or none ever said so."""
+        return self.tenure.owner if self.tenure is not None and not self.tenure.left else None
+
     def owned(self, session: float) -> bool:
         """Whether an owner has beaten within a session's time."""
         return self.beat_age <= session and self.stopped is None

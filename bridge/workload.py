@@ -93,12 +93,6 @@ class _Pair:
         """As people write it."""
         return f"{self.after.category}-{self.after.partition}"
 
-    @property
-    def owner(self) -> str:
-        """The process that says it owns the partition; empty where none does."""
-        tenure = self.after.tenure
-        return tenure.owner if tenure is not None and not tenure.left else ""
-
 
 def workload(
     before: Sequence[PartitionStatus], after: Sequence[PartitionStatus], seconds: float, session: float
@@ -109,10 +103,9 @@ def workload(
     by_category = [
         _load(name, list(some), seconds, session) for name, some in groupby(pairs, key=lambda pair: pair.after.category)
     ]
-    owned = [pair for pair in pairs if pair.after.owned(session) and pair.owner]
+    owned = [pair for pair in pairs if pair.after.owned(session) and pair.after.owner]
     processes = [
-        _process(name, list(some), seconds, session)
-        for name, some in groupby(sorted(owned, key=lambda pair: pair.owner), key=lambda pair: pair.owner)
+        _process(name, list(some), seconds, session) for name, some in groupby(sorted(owned, key=_owner), key=_owner)
     ]
     hottest = max(pairs, key=lambda pair: (_arrived(pair), pair.after.recent), default=None)
     return Workload(
@@ -121,6 +114,10 @@ def workload(
         processes,
         hottest.after if hottest is not None and (_arrived(hottest) or hottest.after.recent) else None,
     )
+
+
+def _owner(pair: _Pair) -> str:
+    return pair.after.owner or ""
 
 
 def _load(name: str, pairs: Sequence[_Pair], seconds: float, session: float) -> Load:

@@ -20,6 +20,7 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Me
 from bridge.errors import ForeignLog, Unavailable
 from bridge.log.readers import record_of
 from bridge.log.record import Record
+from streams.assignment import Assignment
 from streams.source import Batches, Callbacks, Ends, Partition
 
 log = structlog.get_logger()
@@ -53,7 +54,7 @@ class KafkaSource:
         self._callbacks = callbacks
         self._loop = asyncio.get_running_loop()
         self._last: dict[Partition, Record] = {}
-        self._mine: set[Partition] = set()
+        self._assignment = Assignment()
         self._asked: SimpleQueue[_Asked | None] | None = None
         self.lost: dict[Partition, ForeignLog] = {}
         self.ended: dict[Partition, int] = {}
@@ -90,14 +91,14 @@ class KafkaSource:
         else:
             log.warning("kafka", error=str(error))
 
-    # In the polling thread. An error of the client that leaves a callback within `close` ends the thread unheard.
+    # In the polling thread.
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         starts = self._await(self._callbacks.assigned([(part.topic, part.partition) for part in partitions]))
         self._forget(starts)
         offsets = {where: OFFSET_END if start is None else start for where, start in starts.items()}
         consumer.incremental_assign([TopicPartition(*where, offset) for where, offset in offsets.items()])
-        self._mine |= offsets.keys()
+        self._assignment.given(partitions)
         for where, start in starts.items():
             if start is None:
                 self.pause(where)
@@ -106,9 +107,7 @@ class KafkaSource:
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._await(self._callbacks.revoked([(part.topic, part.partition) for part in partitions]))
-        mine = [part for part in partitions if (part.topic, part.partition) in self._mine]
-        self._mine -= {(part.topic, part.partition) for part in mine}
-        self._quietly(consumer.incremental_unassign, mine)
+        self._assignment.give_back(consumer, partitions)
 
     def _await(self, callback: Coroutine[Any, Any, T]) -> T:
         """What a callback answers; it sets itself a time, and the loop runs as long as anybody polls or closes."""

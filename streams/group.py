@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from bridge.errors import Unavailable
 from bridge.feed.order import Spot
 from bridge.log.groups import place_of
+from streams.assignment import Assignment
 from streams.source import Partition
 
 log = structlog.get_logger()
@@ -42,7 +43,7 @@ class Group:
     def __init__(self, config: dict[str, object], topics: Sequence[str], shared: Shared) -> None:
         self._consumer = Consumer(config | READ_NOTHING)
         self._shared = shared
-        self._mine: set[Partition] = set()
+        self._assignment = Assignment()
         self._thread = ThreadPoolExecutor(1, str(config["group.id"]))
         self._consumer.subscribe(list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
 
@@ -58,18 +59,13 @@ class Group:
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         paused = [TopicPartition(part.topic, part.partition, 0) for part in partitions]
         consumer.incremental_assign(paused)
-        self._mine |= {(part.topic, part.partition) for part in partitions}
+        self._assignment.given(partitions)
         consumer.pause(paused)
         self._shared.assigned([(part.topic, part.partition) for part in partitions])
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._shared.revoked([(part.topic, part.partition) for part in partitions])
-        mine = [part for part in partitions if (part.topic, part.partition) in self._mine]
-        self._mine -= {(part.topic, part.partition) for part in mine}
-        try:
-            consumer.incremental_unassign(mine)
-        except KafkaException as error:  # it would leave `close` in a way that nothing catches
-            log.info("partitions not assigned any more", error=str(error))
+        self._assignment.give_back(consumer, partitions)
 
     def committed(self, partition: Partition) -> Spot | None:
         """How far the group is in a partition; None where nobody ever said, or where Kafka has forgotten it.

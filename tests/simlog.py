@@ -224,17 +224,51 @@ class Gate:
         self._resume.set_result(None)
 
 
-class GatedStore:
-    """A store as one process sees it, with a gate before and behind each step that another may come between."""
+class Passing:
+    """A store that hands every call on to another; the tests' stores change some of them."""
 
-    def __init__(self, store: Store, gate: Gate) -> None:
-        self.last: tuple[Mark, int, Writes] | None = None
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._gate = gate
 
     def view(self) -> AbstractAsyncContextManager[View]:
         """See the contract."""
         return self._store.view()
+
+    async def own(self) -> Mark:
+        """See the contract."""
+        return await self._store.own()
+
+    async def commit(self, mark: Mark, position: int, writes: Writes) -> Mark:
+        """See the contract."""
+        return await self._store.commit(mark, position, writes)
+
+    async def beat(self, mark: Mark) -> None:
+        """See the contract."""
+        await self._store.beat(mark)
+
+    async def wait(self, position: int, timeout: float) -> Mark:
+        """See the contract."""
+        return await self._store.wait(position, timeout)
+
+    async def read_at(self, position: int, timeout: float, keys: Sequence[bytes]) -> list[bytes | None]:
+        """See the contract."""
+        return await self._store.read_at(position, timeout, keys)
+
+    async def wipe(self, mark: Mark) -> Mark:
+        """See the contract."""
+        return await self._store.wipe(mark)
+
+    async def close(self) -> None:
+        """The space belongs to the test."""
+
+
+class GatedStore(Passing):
+    """A store as one process sees it, with a gate before and behind each step that another may come between."""
+
+    def __init__(self, store: Store, gate: Gate) -> None:
+        super().__init__(store)
+        self.last: tuple[Mark, int, Writes] | None = None
+        self._gate = gate
 
     async def own(self) -> Mark:
         """See the contract."""
@@ -255,10 +289,6 @@ class GatedStore:
         assert self.last is not None
         return await self._store.commit(*self.last)
 
-    async def beat(self, mark: Mark) -> None:
-        """See the contract."""
-        await self._store.beat(mark)
-
     async def wait(self, position: int, timeout: float) -> Mark:
         """See the contract."""
         mark = await self._store.wait(position, timeout)
@@ -270,13 +300,6 @@ class GatedStore:
         found = await self._store.read_at(position, timeout, keys)
         await self._gate.reach("waited")
         return found
-
-    async def wipe(self, mark: Mark) -> Mark:
-        """See the contract."""
-        return await self._store.wipe(mark)
-
-    async def close(self) -> None:
-        """The space belongs to the test."""
 
 
 class GatedStores:

@@ -24,6 +24,7 @@ from bridge.events import Event
 from bridge.spaces import Spaces
 from bridge.store import keys
 from bridge.wiring import Base, open_base
+from tests.installed import install
 
 EVENTS = 300_000
 KEYS = 10_000
@@ -65,7 +66,7 @@ async def skewed(servers: Servers, name: str, events: int = EVENTS) -> Skewed:
     """Makes the topic and fills it."""
     settings = servers.settings(name, partitions=PARTITIONS, projections="applications")
     site = settings.root / "site"
-    _install(site)
+    install(site, "meters", "benchmarks.peers.meters:application")
     scene = Scene(settings, {"PYTHONPATH": os.pathsep.join((str(site), os.environ.get("PYTHONPATH", "")))})
     with _visible(site):
         await scene.prepare()
@@ -120,14 +121,6 @@ async def rows(spaces: Spaces) -> State:
                     found[key.removeprefix(begin).decode()] = row.count, row.sum, row.last
                 after = page[-1][0] + b"\0"
     return found
-
-
-def _install(site: Path) -> None:
-    """Makes the application of the meters one that is installed, for the processes that are given the folder."""
-    info = site / "meters-1.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: meters\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[lighthouse.applications]\nmeters = benchmarks.peers.meters:application\n")
 
 
 @contextmanager

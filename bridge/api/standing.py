@@ -67,7 +67,7 @@ class Standing(Collector):
         )
 
     def _processors(self) -> Iterator[Metric]:
-        alive = [one.tenure for one in self._found if one.owned(self._session) and one.tenure and not one.tenure.left]
+        alive = [one.tenure for one in self._found if one.owned(self._session) and one.tenure and one.owner]
         waited: dict[str, float] = {}
         for tenure in alive:
             waited[tenure.owner] = max(waited.get(tenure.owner, 0.0), tenure.spent.p2)

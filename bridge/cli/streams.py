@@ -74,7 +74,7 @@ def _scaled(found: Sequence[Roster], instances: int, standing: Sequence[Partitio
         return False
     if not instances:
         return True
-    owners = {one.tenure.owner.rpartition(":")[2] for one in standing if one.tenure and not one.tenure.left}
+    owners = {one.owner.rpartition(":")[2] for one in standing if one.owner}
     working = sum(str(pid) in owners for pid in running)
     return all(one.owned(session) for one in standing) and working >= min(instances, _largest(standing))
 

@@ -120,6 +120,15 @@ class Child:
             self._process.wait()
 
 
+def stop_all(children: Sequence[Child], timeout: float) -> None:
+    """All are asked first, so that they end beside each other; what is left after `timeout` seconds is killed."""
+    deadline = time.monotonic() + timeout
+    for child in children:
+        child.terminate()
+    for child in children:
+        child.stop(max(0.0, deadline - time.monotonic()))
+
+
 def rotate(log: Path) -> None:
     """Keeps the last three logs as `name.1.log` to `name.3.log`. Raises LocalError if the directory is not writable."""
     try:

@@ -11,7 +11,7 @@ import msgspec
 
 from bridge.errors import LocalError
 from bridge.local import ports
-from bridge.local.home import replace
+from bridge.local.home import replace, require_ours
 from bridge.settings import Settings
 
 CONTROLLERS_AFTER = 10
@@ -56,8 +56,7 @@ def open_cluster(settings: Settings) -> Cluster:
 
 def _known(file: Path) -> Cluster | None:
     if not file.exists():
-        if file.parent.is_dir() and any(file.parent.iterdir()):
-            raise LocalError(f"{file.parent} holds data that is not ours; move it away, or set LIGHTHOUSE_HOME")
+        require_ours(file)
         return None
     try:
         return msgspec.json.decode(file.read_bytes(), type=Cluster)

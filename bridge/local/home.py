@@ -194,6 +194,12 @@ def prepare(root: Path) -> None:
     require_room(root)
 
 
+def require_ours(mark: Path) -> None:
+    """Raises LocalError where a service's directory holds something, but not the file that marks it as ours."""
+    if not mark.exists() and mark.parent.is_dir() and any(mark.parent.iterdir()):
+        raise LocalError(f"{mark.parent} holds data that is not ours; move it away, or set LIGHTHOUSE_HOME")
+
+
 def require_room(root: Path, megabytes: int = ROOM_MB) -> None:
     """Raises LocalError when the disk has less than that left."""
     free = shutil.disk_usage(root).free >> 20

@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 
 from bridge.errors import LocalError
 from bridge.local import java, ports
-from bridge.local.child import Child, late
+from bridge.local.child import Child, late, stop_all
 from bridge.local.cluster import Cluster, directory, open_cluster, properties
 from bridge.local.home import Claim, replace
 from bridge.local.jars import Report, fetch, locked, silent
@@ -76,7 +76,7 @@ class LocalKafka:
 
     def stop(self, timeout: float = STOP_SECONDS) -> None:
         """Stops every broker, killing what is left after `timeout` seconds; a first run takes some more to train."""
-        _stop([broker.child for broker in self.brokers], timeout + (java.DUMP_SECONDS if self.draft else 0.0))
+        stop_all([broker.child for broker in self.brokers], timeout + (java.DUMP_SECONDS if self.draft else 0.0))
         if self.draft:
             self.jvm.keep(self.draft)
         self.claim.release()
@@ -129,7 +129,7 @@ def _start(settings: Settings, claim: Claim, on_progress: Report) -> LocalKafka:
         _launch(kafka)
         await_ready(kafka.brokers, len(kafka.brokers), settings.start_timeout)
     except BaseException:
-        _stop([broker.child for broker in kafka.brokers], 0.0)
+        stop_all([broker.child for broker in kafka.brokers], 0.0)
         raise
     return kafka
 
@@ -181,15 +181,6 @@ def _launch(kafka: LocalKafka) -> None:
     for broker in kafka.brokers:
         broker.child.start()
     kafka.record()
-
-
-def _stop(children: list[Child], timeout: float) -> None:
-    """All are asked first, so that they end beside each other."""
-    deadline = time.monotonic() + timeout
-    for child in children:
-        child.terminate()
-    for child in children:
-        child.stop(max(0.0, deadline - time.monotonic()))
 
 
 def await_ready(brokers: tuple[Broker, ...] | list[Broker], count: int, timeout: float) -> None:

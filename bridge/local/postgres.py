@@ -19,7 +19,7 @@ import psutil
 from bridge.errors import LocalError
 from bridge.local import ports
 from bridge.local.child import Child
-from bridge.local.home import Claim, replace
+from bridge.local.home import Claim, replace, require_ours
 from bridge.local.jars import Report, silent
 from bridge.settings import Settings
 
@@ -163,8 +163,7 @@ def find_programs(settings: Settings) -> Path:
 def open_postgres(settings: Settings) -> Serving:
     """The server's port and password, written down for the processes of this home. Raises LocalError."""
     file = settings.root / "postgres" / "server.json"
-    if not file.exists() and file.parent.is_dir() and any(file.parent.iterdir()):
-        raise LocalError(f"{file.parent} holds data that is not ours; move it away, or set LIGHTHOUSE_HOME")
+    require_ours(file)
     known = msgspec.json.decode(file.read_bytes(), type=Serving) if file.exists() else None
     serving = Serving(_port(settings, known), known.password if known else secrets.token_urlsafe(24))
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -19,8 +19,8 @@ import msgspec
 
 from bridge.errors import LocalError
 from bridge.local import ports
-from bridge.local.child import PAUSE, Child, late
-from bridge.local.home import Claim, replace
+from bridge.local.child import PAUSE, Child, late, stop_all
+from bridge.local.home import Claim, replace, require_ours
 from bridge.local.jars import Report, silent
 from bridge.settings import Settings
 
@@ -117,7 +117,7 @@ class LocalRedis:
 
     def stop(self, timeout: float = STOP_SECONDS) -> None:
         """Stops every node, killing what is left after `timeout` seconds."""
-        _stop(self.nodes, timeout)
+        stop_all([node.child for node in self.nodes], timeout)
         self.claim.release()
 
     def node(self, number: int) -> RedisNode:
@@ -177,7 +177,7 @@ def _start(settings: Settings, claim: Claim, on_progress: Report, count: int) ->
         server.record()
         _await(nodes, count, settings.start_timeout)
     except BaseException:
-        _stop(nodes, 0.0)
+        stop_all([node.child for node in nodes], 0.0)
         raise
     return server
 
@@ -201,8 +201,7 @@ def find_program(settings: Settings) -> Path:
 def open_redis(settings: Settings, count: int) -> RedisServing:
     """Ports and password, written down for the processes of this home. Raises LocalError."""
     file = settings.root / "redis" / "server.json"
-    if not file.exists() and file.parent.is_dir() and any(file.parent.iterdir()):
-        raise LocalError(f"{file.parent} holds data that is not ours; move it away, or set LIGHTHOUSE_HOME")
+    require_ours(file)
     known = msgspec.json.decode(file.read_bytes(), type=RedisServing) if file.exists() else None
     found, buses = _ports(settings, known, count)
     serving = RedisServing(found, buses, known.password if known else secrets.token_urlsafe(24))
@@ -281,12 +280,3 @@ def _joined(client: object, count: int) -> bool:
     assert isinstance(found, dict)
     linked = found.get("connected_slaves") == REPLICAS or found.get("master_link_status") == "up"
     return linked and known["cluster_state"] == "ok" and known["cluster_known_nodes"] == str(count)
-
-
-def _stop(nodes: Sequence[RedisNode], timeout: float) -> None:
-    """All are asked first, so that they end beside each other."""
-    deadline = time.monotonic() + timeout
-    for node in nodes:
-        node.child.terminate()
-    for node in nodes:
-        node.child.stop(max(0.0, deadline - time.monotonic()))

@@ -15,7 +15,7 @@ import msgspec
 from bridge.errors import LocalError
 from bridge.local import java, ports
 from bridge.local.child import Child
-from bridge.local.home import Claim, replace
+from bridge.local.home import Claim, replace, require_ours
 from bridge.local.jars import Report, fetch, locked, silent
 from bridge.local.java import Jvm
 from bridge.settings import Settings
@@ -121,8 +121,7 @@ def _start(settings: Settings, claim: Claim, on_progress: Report) -> LocalRegist
 def open_registry(settings: Settings) -> Listening:
     """The registry's ports, free and written down. Raises LocalError."""
     file = settings.root / "registry" / "ports.json"
-    if not file.exists() and file.parent.is_dir() and any(file.parent.iterdir()):
-        raise LocalError(f"{file.parent} holds data that is not ours; move it away, or set LIGHTHOUSE_HOME")
+    require_ours(file)
     listening = _listening(settings.registry_port, file)
     file.parent.mkdir(parents=True, exist_ok=True)
     replace(file, msgspec.json.encode(listening))

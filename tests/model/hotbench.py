@@ -29,7 +29,17 @@ from streams.hot_feed import FedStores
 from streams.owner import Code, LogEnds, Owner
 from tests.model import account
 from tests.model.world import COMPOSED, KNOWN, PLACE
-from tests.simlog import IDENTITY, SimLog, SimProducer, SimReader, SimRegistry, VirtualLoop, rows_of, schemas_of
+from tests.simlog import (
+    IDENTITY,
+    Passing,
+    SimLog,
+    SimProducer,
+    SimReader,
+    SimRegistry,
+    VirtualLoop,
+    rows_of,
+    schemas_of,
+)
 
 SESSION = 3.0
 HOT_SPACE = keys.hot_space(PLACE.space)
@@ -55,11 +65,11 @@ class Weather:
             await asyncio.get_running_loop().create_future()
 
 
-class Weathered:
+class Weathered(Passing):
     """A store behind a network."""
 
     def __init__(self, store: MemoryStore, weather: Weather) -> None:
-        self._store = store
+        super().__init__(store)
         self._weather = weather
 
     @asynccontextmanager
@@ -87,22 +97,11 @@ class Weathered:
         await self._weather.meet()
         await self._store.beat(mark)
 
-    async def wait(self, position: int, timeout: float) -> Mark:
-        """See the contract."""
-        return await self._store.wait(position, timeout)
-
-    async def read_at(self, position: int, timeout: float, keys: Sequence[bytes]) -> list[bytes | None]:
-        """See the contract."""
-        return await self._store.read_at(position, timeout, keys)
-
     async def wipe(self, mark: Mark) -> Mark:
         """See the contract."""
         await self._weather.meet()
         self._weather.wipes += 1
         return await self._store.wipe(mark)
-
-    async def close(self) -> None:
-        """The space belongs to the test."""
 
 
 class WeatheredStores:

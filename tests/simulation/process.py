@@ -29,7 +29,7 @@ from streams.processor import Parts, Processor
 from streams.source import Callbacks, Partition
 from streams.switch import Switch
 from tests.model.world import RULES
-from tests.simlog import SimLog, SimProducer, identity_of
+from tests.simlog import Passing, SimLog, SimProducer, identity_of
 from tests.simulation.group import Coordinator, GroupSource
 from tests.simulation.server import Connection, Server
 from tests.simulation.settings import COUNTS, SETTINGS, SYSTEM, TYPED, schemas_of_all, system_place
@@ -108,12 +108,12 @@ class SimReader(Reader):
             yield records, start
 
 
-class MemberStore:
+class MemberStore(Passing):
     """A space as a process of the group has it. It asserts that nothing is written once the partition was let go."""
 
     def __init__(self, store: Store, member: Member, part: Partition) -> None:
+        super().__init__(store)
         self.last: tuple[Mark, int, Writes] | None = None
-        self._store = store
         self._member = member
         self._part = part
         self._reach = member.pace.reach
@@ -158,22 +158,11 @@ class MemberStore:
         await self._reach("beat")
         await self._store.beat(mark)
 
-    async def wait(self, position: int, timeout: float) -> Mark:
-        """See the contract."""
-        return await self._store.wait(position, timeout)
-
-    async def read_at(self, position: int, timeout: float, keys: Sequence[bytes]) -> list[bytes | None]:
-        """See the contract."""
-        return await self._store.read_at(position, timeout, keys)
-
     async def wipe(self, mark: Mark) -> Mark:
         """See the contract."""
         self._mine("wipe")
         await self._reach("commit")
         return await self._store.wipe(mark)
-
-    async def close(self) -> None:
-        """The space belongs to the test."""
 
 
 @dataclass

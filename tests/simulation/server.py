@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
-
 from bridge.errors import Fenced
-from bridge.store.contract import Mark, View, Writes
+from bridge.store.contract import Mark, Writes
 from bridge.store.memory import MemoryStore
+from tests.simlog import Passing
 
 NAMED = True
 """Whether commits compare the owner's name beside the mark; a mutation says no."""
@@ -60,17 +58,13 @@ class Server:
         self._applied = [mark for mark in self._applied if mark < self.store.state.mark]
 
 
-class Connection:
+class Connection(Passing):
     """The store as one owner has it."""
 
     def __init__(self, server: Server) -> None:
+        super().__init__(server.store)
         self._server = server
-        self._store = server.store
         self._name = object()
-
-    def view(self) -> AbstractAsyncContextManager[View]:
-        """See the contract."""
-        return self._store.view()
 
     async def own(self) -> Mark:
         """See the contract."""
@@ -80,7 +74,7 @@ class Connection:
 
     async def commit(self, mark: Mark, position: int, writes: Writes) -> Mark:
         """See the contract."""
-        self._store._compare(mark, self._store.state.mark)
+        self._server.store._compare(mark, self._server.store.state.mark)
         self._server.check(self._name, mark)
         self._server.remember()
         after = await self._store.commit(mark, position, writes)
@@ -93,20 +87,9 @@ class Connection:
             raise Fenced("another owner has taken the space")
         await self._store.beat(mark)
 
-    async def wait(self, position: int, timeout: float) -> Mark:
-        """See the contract."""
-        return await self._store.wait(position, timeout)
-
-    async def read_at(self, position: int, timeout: float, keys: Sequence[bytes]) -> list[bytes | None]:
-        """See the contract."""
-        return await self._store.read_at(position, timeout, keys)
-
     async def wipe(self, mark: Mark) -> Mark:
         """See the contract."""
-        self._store._compare(mark, self._store.state.mark)
+        self._server.store._compare(mark, self._server.store.state.mark)
         self._server.check(self._name, mark)
         self._server.remember()
         return await self._store.wipe(mark)
-
-    async def close(self) -> None:
-        """The space belongs to the test."""

@@ -11,28 +11,27 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from bridge.errors import Fenced, LighthouseError
+from bridge.errors import Fenced
 from bridge.settings import Settings
 from bridge.store.contract import UNOWNED, Mark, Writes
-from bridge.store.poller import Reached, Waiters, not_reached
+from bridge.store.poller import Reached, not_reached
 from bridge.store.postgres.answers import NOWHERE, mark_of, unpack
 from bridge.store.postgres.link import Connection, Limits, Link
 from bridge.store.postgres.statements import BEAT, COMMIT, MARK, MARK_AND_ROWS, OWN, WIPE
 from bridge.store.postgres.view import PostgresView
-from bridge.store.postgres.watch import Watch
+from bridge.store.postgres.watch import PostgresWatch
 from bridge.store.ranges import sorted_rows
+from bridge.store.watching import FarStore, FarStores
 
 WIPE_SECONDS = 3600.0
 """Seconds that the removal of a whole space may take."""
 
 
-class PostgresStore:
+class PostgresStore(FarStore):
     """One space."""
 
-    def __init__(self, space: str, link: Link, watch: Watch) -> None:
-        self.space = space
-        self.waiters = Waiters()
-        self.closed = False
+    def __init__(self, space: str, link: Link, watch: PostgresWatch) -> None:
+        super().__init__(space)
         self._link = link
         self._watch = watch
         self._id = NOWHERE
@@ -88,21 +87,10 @@ class PostgresStore:
             if await connection.fetchval(BEAT, known, self._owner, mark.epoch) is None:
                 raise Fenced(f"{self.space} has another owner than that of {mark}")
 
-    async def wait(self, position: int, timeout: float) -> Mark:
-        """See the contract."""
-        return (await self._reached(position, timeout, (), hurry=True))[0]
-
-    async def read_at(self, position: int, timeout: float, keys: Sequence[bytes]) -> list[bytes | None]:
-        """See the contract."""
-        return (await self._reached(position, timeout, keys, hurry=False))[1]
-
-    async def _reached(self, position: int, timeout: float, keys: Sequence[bytes], hurry: bool) -> Reached:
-        self._check_open()
+    def _be_watched(self, hurry: bool) -> None:
         self._watch.add(self, hurry)
-        return await self.waiters.until(position, timeout, keys) or await self._last_look(position, timeout, keys)
 
     async def _last_look(self, position: int, timeout: float, keys: Sequence[bytes]) -> Reached:
-        """The time is over, and may have been shorter than a look takes. Raises NotReached."""
         known = await self._known_id()
         async with self._link.connection() as connection:
             found = await connection.fetch(MARK_AND_ROWS, known, keys)
@@ -126,15 +114,6 @@ class PostgresStore:
         async with self._link.connection() as connection:
             return await connection.fetchrow(MARK, self.space)
 
-    async def close(self) -> None:
-        """See the contract."""
-        self.closed = True
-        self.waiters.fail(LighthouseError(f"the store {self.space} was closed while somebody waited on it"))
-
-    def _check_open(self) -> None:
-        if self.closed:
-            raise LighthouseError(f"the store {self.space} is closed; open it again")
-
 
 async def _unhurried(connection: Connection, statement: str, arguments: Sequence[object]) -> int:
     """A statement that may take long."""
@@ -146,29 +125,16 @@ async def _unhurried(connection: Connection, statement: str, arguments: Sequence
         await connection.execute("RESET statement_timeout")
 
 
-class PostgresStores:
-    """The spaces of one database, for one event loop."""
+class PostgresStores(FarStores[PostgresStore]):
+    """The spaces of one database."""
 
     def __init__(self, url: str, settings: Settings) -> None:
         """`url` is a libpq URL; what it does not know goes to the server as a setting, e.g. `?search_path=events`."""
         limits = Limits.of(settings)
         self._link = Link(url, limits)
-        self._lookout = Link(url, Limits(1, limits.statement, limits.connect, limits.durable))
-        self._watch = Watch(self._lookout)
-        self._stores: dict[str, PostgresStore] = {}
+        lookout = Link(url, Limits(1, limits.statement, limits.connect, limits.durable))
+        self._watch = PostgresWatch(lookout)
+        super().__init__(self._watch, lookout, self._link)
 
-    def open(self, space: str) -> PostgresStore:
-        """See the contract."""
-        store = self._stores.get(space)
-        if store is None or store.closed:
-            store = self._stores[space] = PostgresStore(space, self._link, self._watch)
-        return store
-
-    async def close(self) -> None:
-        """Closes every open store, and the connections."""
-        for store in self._stores.values():
-            await store.close()
-        self._stores.clear()
-        await self._watch.close()
-        await self._lookout.close()
-        await self._link.close()
+    def _make(self, space: str) -> PostgresStore:
+        return PostgresStore(space, self._link, self._watch)

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, cast
 from bridge.errors import Fenced, LighthouseError, Unavailable
 from bridge.settings import Settings
 from bridge.store.contract import UNOWNED, Mark, Writes
-from bridge.store.poller import Reached, Waiters, not_reached
+from bridge.store.poller import Reached, not_reached
 from bridge.store.ranges import sorted_rows
 from bridge.store.redis.answers import looked, mark_of
 from bridge.store.redis.link import Call, Link
@@ -31,7 +31,8 @@ from bridge.store.redis.scripts import (
     keys_of,
 )
 from bridge.store.redis.view import RedisView
-from bridge.store.redis.watch import Watch
+from bridge.store.redis.watch import RedisWatch
+from bridge.store.watching import FarStore, FarStores
 
 MOST_ROWS = 5000
 """Rows that a commit may have: it is one script, and nobody reads while it runs."""
@@ -43,14 +44,12 @@ NOBODY = ""
 Arguments: TypeAlias = Sequence[bytes | str | int]
 
 
-class RedisStore:
+class RedisStore(FarStore):
     """One space."""
 
-    def __init__(self, space: str, link: Link, watch: Watch, limits: Limits) -> None:
-        self.space = space
+    def __init__(self, space: str, link: Link, watch: RedisWatch, limits: Limits) -> None:
+        super().__init__(space)
         self.keys: Sequence[bytes] = keys_of(space)
-        self.waiters = Waiters()
-        self.closed = False
         self._link = link
         self._watch = watch
         self._limits = limits
@@ -117,35 +116,15 @@ class RedisStore:
             raise Unavailable(f"{self.space}: not confirmed by {wanted} replicas of Redis in time, but {confirmed[0]}")
         return numbers
 
-    async def wait(self, position: int, timeout: float) -> Mark:
-        """See the contract."""
-        return (await self._reached(position, timeout, (), hurry=True))[0]
-
-    async def read_at(self, position: int, timeout: float, keys: Sequence[bytes]) -> list[bytes | None]:
-        """See the contract."""
-        return (await self._reached(position, timeout, keys, hurry=False))[1]
-
-    async def _reached(self, position: int, timeout: float, keys: Sequence[bytes], hurry: bool) -> Reached:
-        self._check_open()
+    def _be_watched(self, hurry: bool) -> None:
         self._watch.add(self, hurry)
-        return await self.waiters.until(position, timeout, keys) or await self._last_look(position, timeout, keys)
 
     async def _last_look(self, position: int, timeout: float, keys: Sequence[bytes]) -> Reached:
-        """The time is over, and may have been shorter than a look takes. Raises NotReached."""
         (reply,) = await self._link.run(Call(LOOK, self.keys, ("", "", *keys)))
         found, values = looked(self.space, reply)
         if found.mark.position < position:
             raise not_reached(self.space, position, found.mark, timeout)
         return found.mark, values
-
-    async def close(self) -> None:
-        """See the contract."""
-        self.closed = True
-        self.waiters.fail(LighthouseError(f"the store {self.space} was closed while somebody waited on it"))
-
-    def _check_open(self) -> None:
-        if self.closed:
-            raise LighthouseError(f"the store {self.space} is closed; open it again")
 
 
 class _Refused(Exception):
@@ -166,29 +145,16 @@ def _require_small(space: str, writes: Writes) -> None:
         )
 
 
-class RedisStores:
-    """The spaces of one Redis or cluster, for one event loop."""
+class RedisStores(FarStores[RedisStore]):
+    """The spaces of one Redis or cluster."""
 
     def __init__(self, url: str, settings: Settings) -> None:
         """`url` is one of `place.py`. Raises LighthouseError for any other."""
         self._limits = Limits.of(settings)
         self._link = Link(url, self._limits)
-        self._lookout = Link(url, replace(self._limits, connections=1))
-        self._watch = Watch(self._lookout)
-        self._stores: dict[str, RedisStore] = {}
+        lookout = Link(url, replace(self._limits, connections=1))
+        self._watch = RedisWatch(lookout)
+        super().__init__(self._watch, lookout, self._link)
 
-    def open(self, space: str) -> RedisStore:
-        """See the contract."""
-        store = self._stores.get(space)
-        if store is None or store.closed:
-            store = self._stores[space] = RedisStore(space, self._link, self._watch, self._limits)
-        return store
-
-    async def close(self) -> None:
-        """Closes every open store, and the connections."""
-        for store in self._stores.values():
-            await store.close()
-        self._stores.clear()
-        await self._watch.close()
-        await self._lookout.close()
-        await self._link.close()
+    def _make(self, space: str) -> RedisStore:
+        return RedisStore(space, self._link, self._watch, self._limits)
