@@ -25,6 +25,8 @@ GRACE = 2
 FAREWELL = 1.0
 """Seconds in which the readers of streams leave when they are told."""
 BACKLOG = 2048
+UNSENT = 128 * 1024
+"""Bytes of an answer that the kernel takes beyond what the reader's window has room for (Linux, tcp(7))."""
 LONGEST_MESSAGE = 64 * 1024
 """Bytes of a message from a reader."""
 
@@ -78,9 +80,12 @@ def _listening(settings: Settings, shared: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=shared)
-        # What each connection inherits: one that takes nothing for so long is ended by the kernel, buffers and all.
-        if (option := getattr(socket, "TCP_USER_TIMEOUT", None)) is not None:  # Linux
-            listener.setsockopt(socket.IPPROTO_TCP, option, round(settings.reader_patience * 1000))
+        # What each connection inherits, where the system has it: one that takes nothing for so long is ended, buffers
+        # and all; and little that was not sent is kept, for behind megabytes a slow reader looks like a silent one.
+        inherited = {"TCP_USER_TIMEOUT": round(settings.reader_patience * 1000), "TCP_NOTSENT_LOWAT": UNSENT}
+        for name, value in inherited.items():
+            if (option := getattr(socket, name, None)) is not None:
+                listener.setsockopt(socket.IPPROTO_TCP, option, value)
         return listener
     except OSError as error:
         where = "LIGHTHOUSE_API_HOST or LIGHTHOUSE_API_PORT"

@@ -279,7 +279,7 @@ async def test_a_burst_larger_than_a_readers_room_reaches_it(reader: Socket, api
 
 
 async def test_a_reader_that_lags_is_told_and_closed(small: Settings, limited: Api, api: Api, stream: str) -> None:
-    reader, over = await Socket.open(small, {"stream": stream}, buffer=256 * 1024), threading.Event()
+    reader, over = await Socket.open(small, {"stream": stream}, buffer=64 * 1024), threading.Event()
     await reader.until("heartbeat")
 
     def write() -> None:
@@ -294,7 +294,7 @@ async def test_a_reader_that_lags_is_told_and_closed(small: Settings, limited: A
         while readers(limited, "live"):
             for _ in range(100):
                 found.append(await reader.next())
-                await asyncio.sleep(0.002)
+                await asyncio.sleep(0.01)
         over.set()
         return found
 

@@ -135,9 +135,9 @@ async def test_what_a_replica_confirmed_outlives_the_master(
 
 
 async def test_what_a_stopped_master_does_late_goes_back_whole(cluster: LocalRedis, stores: RedisStores) -> None:
-    """The commit lies in its socket while another node takes its place; resumed, it does it, and may say that it counts.
+    """The commit lies in its socket while another node takes its place; resumed, it may even say that it is done.
 
-    It may even be confirmed, by a replica that has not heard of the new master. Then mark and rows go back together,
+    It may be confirmed too, by a replica that has not heard of the new master. Then mark and rows go back together,
     and whoever goes on from what was lost is refused.
     """
     space = "lighthouse.stopped-0"
