@@ -45,7 +45,8 @@ async def _kill_one(scene: Scene, platform: Platform, stays: Process) -> tuple[f
     with scene.process("streams", "--role", "processor") as victim:
         await until(lambda: _shared(platform, before), "the second processor's share", [victim, stays])
         after = await epochs(platform.spaces)
-        taken = [space.place for space, old, new in zip(spaces, before, after, strict=True) if new > old]
+        moved = [space.place for space, old, new in zip(spaces, before, after, strict=True) if new > old]
+        taken = [place for place in moved if place.category in KNOWN]  # nobody appends to the platform's own
         victim.kill()
         began = time.perf_counter()
         await asyncio.gather(*(_append(platform, place) for place in taken))
