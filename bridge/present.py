@@ -142,7 +142,7 @@ class DiffAnswer(msgspec.Struct, rename={"first": "from", "last": "to"}):
 class PartitionStatusAnswer(msgspec.Struct):
     """How a partition stands. `position` is the next offset that is applied, `end` the next one of the log.
 
-    `last_minute` counts records of the last minute; `lag_seconds` is since the last one applied, where others wait.
+    `last_minute` counts records of the last minute; `lag_seconds` is the age of the oldest not applied.
     `owner` is the process, as `host:pid`, that owns it or owned it last; null where it has let go.
     """
 
@@ -184,7 +184,8 @@ class ParkedEventAnswer(msgspec.Struct):
 class BuildAnswer(msgspec.Struct):
     """One build of a projection. `progress` goes from 0 to 1; `registered` says whether its code is.
 
-    `lag_records` and `lag_seconds` are behind the history: those of the partition that is most behind, in seconds.
+    `lag_records` counts the records of the history that it has not seen, `lag_seconds` is the age of the oldest event
+    among them.
     """
 
     version: Version

@@ -27,7 +27,8 @@ class ReactorParkedAnswer(msgspec.Struct):
 class ReactorPartitionAnswer(msgspec.Struct):
     """A reactor in one partition. `offset` is that of the next record, null before it began; `lost` says why it waits.
 
-    `lag_records` and `lag_seconds` are behind the history.
+    `lag_records` counts the records of the history that it has not passed, `lag_seconds` is the age of the event that
+    it goes on at.
     """
 
     category: str

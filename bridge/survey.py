@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from bridge.log.readers import Reader
 from bridge.spaces import Space, Spaces
 from bridge.store import keys
 from bridge.store.contract import View
-from bridge.store.rows import Clock, Tenure, unpack_order
+from bridge.store.rows import Clock, Process, Tenure, unpack_order
 
 MINUTE = 60.0
 LAST_EVENTS = 1000
@@ -23,7 +23,8 @@ LAST_EVENTS = 1000
 class PartitionStatus:
     """One partition. `lag` is in records, `beat_age` in seconds; `stopped` is the reason why nobody applies it.
 
-    `recent` counts the records of the last minute, `behind` the seconds since the last one applied where others wait.
+    `recent` counts the records of the last minute, `behind` is the age in seconds of the oldest record that is not
+    applied, 0 where none waits.
     """
 
     category: str
@@ -37,11 +38,7 @@ class PartitionStatus:
     parked: int
     recent: int = 0
     tenure: Tenure | None = None
-
-    @property
-    def behind(self) -> float:
-        """Seconds from the last record that was applied until now, where others wait behind it."""
-        return max(0.0, time.time() - self.effective / 1e6) if self.lag and self.effective else 0.0
+    behind: float = 0.0
 
     @property
     def lag(self) -> int:
@@ -90,10 +87,33 @@ def _category(name: str, found: Sequence[PartitionStatus], session: float) -> Ca
 
 
 async def survey(spaces: Spaces, reader: Reader) -> list[PartitionStatus]:
-    """Every partition of every category. Raises Unavailable when Kafka does not tell the ends."""
-    found = list(spaces.all())
-    ends = await reader.ends([(space.place.topic, space.place.partition) for space in found])
-    return [await _one(space, ends[space.place.topic, space.place.partition]) for space in found]
+    """Every partition of every category. Raises Unavailable when Kafka does not answer."""
+    where = {(space.place.topic, space.place.partition): space for space in spaces.all()}
+    ends = await reader.ends(list(where))
+    found = {part: await _one(space, ends[part]) for part, space in where.items()}
+    late = {part: one.effective for part, one in found.items() if one.lag}
+    first, now = await reader.first_after(late) if late else {}, time.time()
+    return [replace(one, behind=age(one, first.get(part), now)) for part, one in found.items()]
+
+
+def age(one: PartitionStatus, first: tuple[int, int] | None, now: float) -> float:
+    """Seconds since the oldest record came in that is not applied; `first` is the first later than the last applied.
+
+    That is the oldest one, unless others came in the same millisecond as the last one applied: they are as old as that.
+    """
+    if not one.lag:
+        return 0.0
+    oldest = first is not None and (first[0] <= one.position or not one.effective)
+    since = first[1] if first is not None and oldest else one.effective
+    return max(0.0, now - since / 1e6) if since else 0.0
+
+
+def waited(tenures: Iterable[Tenure]) -> dict[Process, float]:
+    """Seconds that each process has waited for records since it was started, by the partition that told it last."""
+    found: dict[Process, float] = {}
+    for one in tenures:
+        found[one.process] = max(found.get(one.process, 0.0), one.waited)
+    return found
 
 
 class Order(str, Enum):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import groupby
 
+from bridge.store.rows import Process as Identity
 from bridge.store.rows import Spent
-from bridge.survey import PartitionStatus
+from bridge.survey import PartitionStatus, waited
 
 EVEN = 0.02
 """Of what comes in: a lag that changes by less than this part is neither draining nor worsening."""
@@ -62,12 +63,13 @@ class Load:
 class Process:
     """A processor by its name, `host:pid`, and its partitions.
 
-    `spent` are its seconds by step between the two looks, as far as it has told them.
+    `waited` and `spent` are its seconds by step between the two looks, as far as it has told them.
     """
 
     name: str
     partitions: tuple[str, ...]
     load: Load
+    waited: float
     spent: Spent
 
 
@@ -103,10 +105,10 @@ def workload(
     by_category = [
         _load(name, list(some), seconds, session) for name, some in groupby(pairs, key=lambda pair: pair.after.category)
     ]
-    owned = [pair for pair in pairs if pair.after.owned(session) and pair.after.owner]
-    processes = [
-        _process(name, list(some), seconds, session) for name, some in groupby(sorted(owned, key=_owner), key=_owner)
-    ]
+    owned = sorted((pair for pair in pairs if pair.after.owned(session) and pair.after.owner), key=_owner)
+    then = waited(one.tenure for one in before if one.tenure)
+    by_owner = [(name, list(some)) for name, some in groupby(owned, key=_owner)]
+    processes = [_process(some, _load(name, some, seconds, session), then) for name, some in by_owner]
     hottest = max(pairs, key=lambda pair: (_arrived(pair), pair.after.recent), default=None)
     return Workload(
         _load("all", pairs, seconds, session),
@@ -143,12 +145,18 @@ def _applied(pair: _Pair) -> int:
     return max(0, max(pair.after.position, 0) - begun)
 
 
-def _process(name: str, pairs: Sequence[_Pair], seconds: float, session: float) -> Process:
+def _process(pairs: Sequence[_Pair], load: Load, then: Mapping[Identity, float]) -> Process:
+    """`then` is what each process had waited at the first look."""
     spent = [_spent(pair) for pair in pairs]
-    steps = Spent(
-        max(one.p2 for one in spent), *(sum(getattr(one, step) for one in spent) for step in ("p3", "p4", "p5"))
-    )
-    return Process(name, tuple(pair.name for pair in pairs), _load(name, pairs, seconds, session), steps)
+    steps = Spent(*(sum(getattr(one, step) for one in spent) for step in ("p3", "p4", "p5")))
+    return Process(load.name, tuple(pair.name for pair in pairs), load, _waited(pairs, then), steps)
+
+
+def _waited(pairs: Sequence[_Pair], then: Mapping[Identity, float]) -> float:
+    """Seconds between the two looks; of a new process, all that it has told."""
+    now = waited(pair.after.tenure for pair in pairs if pair.after.tenure)
+    process = max(now, key=lambda one: one[1])
+    return max(0.0, now[process] - then.get(process, 0.0))
 
 
 def _spent(pair: _Pair) -> Spent:
@@ -158,7 +166,7 @@ def _spent(pair: _Pair) -> Spent:
     if before is None or (before.owner, before.since) != (after.owner, after.since):
         return after.spent
     then, now = before.spent, after.spent
-    return Spent(now.p2 - then.p2, now.p3 - then.p3, now.p4 - then.p4, now.p5 - then.p5)
+    return Spent(now.p3 - then.p3, now.p4 - then.p4, now.p5 - then.p5)
 
 
 def names(found: Iterable[str]) -> str:

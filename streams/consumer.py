@@ -8,6 +8,7 @@ that asks where partitions end.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -58,6 +59,8 @@ class KafkaSource:
         self._asked: SimpleQueue[_Asked | None] | None = None
         self.lost: dict[Partition, ForeignLog] = {}
         self.ended: dict[Partition, int] = {}
+        self.waited = 0.0
+        self._called = 0.0
         self._consumer.subscribe(list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
 
     async def poll(self, most: int, timeout: float) -> Batches:
@@ -65,7 +68,9 @@ class KafkaSource:
         return await asyncio.to_thread(self._poll, most, timeout)
 
     def _poll(self, most: int, timeout: float) -> Batches:
+        began, called = time.monotonic(), self._called
         first = self._consumer.poll(timeout)
+        self.waited += time.monotonic() - began - (self._called - called)
         if first is None:
             return {}
         batches: Batches = {}
@@ -111,6 +116,7 @@ class KafkaSource:
 
     def _await(self, callback: Coroutine[Any, Any, T]) -> T:
         """What a callback answers; it sets itself a time, and the loop runs as long as anybody polls or closes."""
+        began = time.monotonic()
         asked: SimpleQueue[_Asked | None] = SimpleQueue()
         self._asked = asked
         answered = asyncio.run_coroutine_threadsafe(callback, self._loop)
@@ -118,6 +124,7 @@ class KafkaSource:
         while (one := asked.get()) is not None:
             one.answer(self._ends)
         self._asked = None
+        self._called += time.monotonic() - began
         return answered.result()
 
     def _forget(self, partitions: Iterable[Partition]) -> None:

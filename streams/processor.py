@@ -95,10 +95,9 @@ class Processor:
 
     async def _round(self, source: Source) -> None:
         wait = 0.0 if self._has_builds() else POLL
-        asked = self._clock()
         batches = await source.poll(self._parts.settings.batch_records, wait)
         began = self._clock()
-        self._worker.waited += began - asked
+        self._worker.waited = source.waited
         if batches:
             self._fed = began
             self._parts.step("P2")

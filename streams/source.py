@@ -37,11 +37,13 @@ class Source(Protocol):
     """One member of the processors' group.
 
     `lost` are the partitions whose log does not hold the offset to go on from, `ended` tells where a partition ended.
-    Both are for the processor to empty.
+    Both are for the processor to empty. `waited` are the seconds in which `poll` had nothing to do but to wait for a
+    first record.
     """
 
     lost: dict[Partition, ForeignLog]
     ended: dict[Partition, int]
+    waited: float
 
     async def poll(self, most: int, timeout: float) -> Batches:
         """At most `most` records, by partition, in offset order; waits up to `timeout` seconds for the first.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import time
@@ -13,18 +14,30 @@ from bridge.store.rows import Spent, Tenure
 EVERY = 1.0
 """Seconds between two times that an owner which applies records writes it down."""
 
+IDLE = 5.0
+"""Seconds until one of a process's owners does so without records: how long it has waited is news of its own."""
+
 
 def _name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
+def _now() -> int:
+    return time.time_ns() // 1000
+
+
 @dataclass
 class Worker:
-    """A process that owns partitions: its name, its clock in seconds, and how long it has waited for records (P2)."""
+    """A process that owns partitions: its name, its clock in seconds, and when it was started.
+
+    `waited` are the seconds that it has waited for records (P2) since then; one of its owners told that last at `told`.
+    """
 
     name: str = field(default_factory=_name)
     clock: Callable[[], float] = time.monotonic
     waited: float = 0.0
+    started: int = field(default_factory=_now)
+    told: float = -math.inf
 
 
 class Watch:
@@ -33,7 +46,6 @@ class Watch:
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
         self._since = _now()
-        self._waited = worker.waited
         self._records = 0
         self._seconds = {"p3": 0.0, "p4": 0.0, "p5": 0.0}
         self._lap = 0.0
@@ -57,15 +69,14 @@ class Watch:
 
     @property
     def due(self) -> bool:
-        """Whether there is something new to be written, and the last time is long enough ago."""
-        return self._news and self.worker.clock() - self._told >= EVERY
+        """Whether there is something new to be written, of the owner or of its process, and the last time long ago."""
+        now = self.worker.clock()
+        return (self._news and now - self._told >= EVERY) or now - self.worker.told >= IDLE
 
     def tell(self, left: bool = False) -> bytes:
         """The row's value as of now."""
-        self._told, self._news = self.worker.clock(), False
-        spent = Spent(self.worker.waited - self._waited, **self._seconds)
-        return Tenure(self.worker.name, self._since, _now(), left, self._records, spent).pack()
-
-
-def _now() -> int:
-    return time.time_ns() // 1000
+        worker = self.worker
+        self._told, self._news = worker.clock(), False
+        worker.told = self._told
+        who = worker.name, self._since, _now(), left
+        return Tenure(*who, self._records, Spent(**self._seconds), worker.started, worker.waited).pack()

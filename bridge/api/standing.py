@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from bridge.survey import CategoryStatus, PartitionStatus, by_category
+from bridge.store.rows import Process, Tenure
+from bridge.survey import CategoryStatus, PartitionStatus, by_category, waited
+from bridge.times import rfc3339
 
 PARTITION = ("category", "partition")
 
@@ -18,7 +20,7 @@ OF_CATEGORIES: Sequence[tuple[str, str, Callable[[CategoryStatus], float]]] = (
 )
 OF_PARTITIONS: Sequence[tuple[str, str, Callable[[PartitionStatus], float]]] = (
     ("lag_records", "Records not applied yet.", lambda one: one.lag),
-    ("lag_seconds", "Seconds since the last record applied, where others wait.", lambda one: one.behind),
+    ("lag_seconds", "Age of the oldest record not applied yet, in seconds.", lambda one: one.behind),
     ("last_minute_records", "Records of the last minute.", lambda one: one.recent),
 )
 
@@ -29,10 +31,24 @@ class Standing(Collector):
     def __init__(self) -> None:
         self._found: Sequence[PartitionStatus] = ()
         self._session = 0.0
+        self._waited: dict[Process, float] = {}
 
     def show(self, found: Sequence[PartitionStatus], session: float) -> None:
         """Takes a survey; an owner lives that has beaten within `session` seconds."""
         self._found, self._session = found, session
+
+    def _told(self) -> dict[Process, float]:
+        """What each living process has waited, and never less than was shown before, as long as this object lives.
+
+        The partition by which it was told last may have moved away. Code before this metric's has not told `started`.
+        """
+        found = {one: seconds for one, seconds in waited(self._alive()).items() if one[1]}
+        self._waited |= {one: max(seconds, self._waited.get(one, 0.0)) for one, seconds in found.items()}
+        return {one: self._waited[one] for one in found}
+
+    def _alive(self) -> list[Tenure]:
+        """What owners that live and have not let go say of themselves."""
+        return [one.tenure for one in self._found if one.owned(self._session) and one.tenure and one.owner]
 
     def clear(self) -> None:
         """Shows nothing: no figure is better than one of an hour ago."""
@@ -67,16 +83,13 @@ class Standing(Collector):
         )
 
     def _processors(self) -> Iterator[Metric]:
-        alive = [one.tenure for one in self._found if one.owned(self._session) and one.tenure and one.owner]
-        waited: dict[str, float] = {}
-        for tenure in alive:
-            waited[tenure.owner] = max(waited.get(tenure.owner, 0.0), tenure.spent.p2)
-        yield _gauge("processors", "Processes that own partitions.", (), (((), len(waited)),))
+        processes = {tenure.process for tenure in self._alive()}
+        yield _gauge("processors", "Processes that own partitions.", (), (((), len(processes)),))
         yield _counter(
             "processor_waited_seconds",
-            "Seconds that a processor has waited for records (P2): what it does not wait, it works.",
-            ("processor",),
-            (((name,), seconds) for name, seconds in waited.items()),
+            "Seconds that a process has waited for records (P2) since it was started: what it does not wait, it works.",
+            ("processor", "started"),
+            (((name, rfc3339(started)), seconds) for (name, started), seconds in self._told().items()),
         )
 
 

@@ -19,7 +19,7 @@ from bridge.local.fleet import scale as scale_fleets
 from bridge.settings import Settings
 from bridge.survey import Order, PartitionStatus, busiest_stream, ordered, survey
 from bridge.wiring import Platform
-from bridge.workload import Course, Load, Workload, names, workload
+from bridge.workload import Course, Load, Process, Workload, names, workload
 from streams import supervisor
 
 app = typer.Typer(help="The processors: run them, scale them, see how they keep up.", no_args_is_help=True)
@@ -134,7 +134,7 @@ def _plain(found: Looked, order: Order, session: float) -> dict[str, Any]:
         "total": _load(work.total),
         "categories": [_load(one) for one in work.categories],
         "processes": [
-            {"name": one.name, "partitions": one.partitions, "seconds": one.spent, **_rates(one.load)}
+            {"name": one.name, "partitions": one.partitions, "seconds": _seconds(one), **_rates(one.load)}
             for one in work.processes
         ],
         "hottest_partition": f"{work.hottest.category}-{work.hottest.partition}" if work.hottest else None,
@@ -165,18 +165,23 @@ def _write_processes(found: Workload) -> None:
         return
     columns = ("processor", "records/s", "lag", "P2 wait", "P3 admit", "P4 fold", "P5 commit", "partitions")
     rows = (
-        (one.name, round(one.load.applied), one.load.lag, *_steps(one.spent), names(one.partitions))
+        (one.name, round(one.load.applied), one.load.lag, *_steps(one), names(one.partitions))
         for one in found.processes
     )
     write_table(columns, rows, wrap=True)
     out.print()
 
 
-def _steps(spent: Any) -> list[str]:
+def _seconds(one: Process) -> dict[str, float]:
+    """A process's seconds by step."""
+    return {"p2": one.waited, "p3": one.spent.p3, "p4": one.spent.p4, "p5": one.spent.p5}
+
+
+def _steps(one: Process) -> list[str]:
     """Each step's part of the time that was told; partitions that are applied beside each other count each."""
-    seconds = [max(0.0, one) for one in (spent.p2, spent.p3, spent.p4, spent.p5)]
+    seconds = [max(0.0, each) for each in _seconds(one).values()]
     whole = sum(seconds)
-    return [f"{100 * one / whole:.0f} %" if whole else "" for one in seconds]
+    return [f"{100 * each / whole:.0f} %" if whole else "" for each in seconds]
 
 
 def _write_categories(found: Workload) -> None:

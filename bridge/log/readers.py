@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -59,6 +59,21 @@ class Reader:
         except (ReaderError, TimeoutError) as error:
             raise Unavailable(f"Kafka does not tell where {len(partitions)} partitions end: {error!r}") from error
         return {(where.topic, where.partition): int(end) for where, end in found.items()}
+
+    async def first_after(self, times: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], tuple[int, int]]:
+        """The offset and time of the first record that came in later than this, by topic and number.
+
+        Kafka counts whole milliseconds, these are microseconds. A partition without such a record is left out.
+        """
+        asked = {TopicPartition(*where): time // 1000 + 1 for where, time in times.items()}
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._start()
+                found = await self._kafka.offsets_for_times(asked)
+        except (ReaderError, TimeoutError) as error:
+            raise Unavailable(f"Kafka does not tell the times of {len(asked)} partitions: {error!r}") from error
+        told = {where: one for where, one in found.items() if one is not None and one.offset >= 0}
+        return {(where.topic, where.partition): (one.offset, one.timestamp * 1000) for where, one in told.items()}
 
     async def follow(self, topic: str, partition: int, start: int) -> AsyncGenerator[tuple[list[Record], int]]:
         """The records of one partition from an offset on, for ever: whatever came, and the offset behind it.

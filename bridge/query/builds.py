@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -12,7 +13,7 @@ from bridge.projection import Projection
 from bridge.spaces import Space, Spaces
 from bridge.store import keys
 from bridge.store.contract import View
-from bridge.store.rows import Clock, Progress, times, unpack_order
+from bridge.store.rows import Progress, times
 
 
 class Standing(str, Enum):
@@ -26,7 +27,10 @@ class Standing(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class InPartition:
-    """One build in one partition: the offset it has come to, the history's, and the seconds of events between."""
+    """One build in one partition: the offset it has come to, and the history's.
+
+    `seconds` is the age of the oldest event that it has not seen, 0 where it has seen all.
+    """
 
     category: str
     partition: int
@@ -65,7 +69,7 @@ class BuildStatus:
 
     @property
     def seconds(self) -> float:
-        """Seconds of events that it is behind the history, where it is most behind."""
+        """The age of the oldest event that it has not seen, in seconds."""
         return max((one.seconds for one in self.partitions), default=0.0)
 
     @property
@@ -118,29 +122,26 @@ async def status(spaces: Spaces, versions: dict[int, Projection[Any]], decided: 
 
 async def _all(space: Space, view: View, name: str, fed: Iterable[Build]) -> Sequence[tuple[Build, InPartition]]:
     found = await view.scan(keys.PROGRESS + keys.name(name), limit=1000)
-    clock = Clock.unpack(await view.get(keys.CLOCK))
     told = []
     for key, raw in found:
         build = keys.unpack_build(keys.unpack_progress(key)[1])
-        told.append((build, await _one(space, view, clock, Progress.unpack(raw), build in fed)))
+        told.append((build, await _one(space, view, Progress.unpack(raw), build in fed)))
     return told
 
 
-async def _one(space: Space, view: View, clock: Clock, progress: Progress, fed: bool) -> InPartition:
+async def _one(space: Space, view: View, progress: Progress, fed: bool) -> InPartition:
     end = max(view.mark.position, 0)
     position = end if progress.live else min(progress.offset, end)
-    behind = 0.0 if progress.live else await _seconds(view, clock, progress)
+    behind = 0.0 if progress.live else await age(view, progress.offset, progress.index)
     place = space.place
     return InPartition(place.category, place.partition, standing_of(progress, fed), progress, position, end, behind)
 
 
-async def _seconds(view: View, clock: Clock, progress: Progress) -> float:
-    """Seconds between the event at which a build goes on, and the partition's last."""
-    found = await view.scan(keys.ORDER, start=keys.order(progress.offset, progress.index), limit=1)
-    if not found:
-        return 0.0
-    row = await view.get(keys.event(*unpack_order(found[0][1])))
-    return max(0.0, (clock.last_event - times(row)[0]) / 1e6) if row is not None else 0.0
+async def age(view: View, offset: int, index: int) -> float:
+    """Seconds since the first event from a place on came in; 0 where there is none."""
+    found = await view.scan(keys.ORDER, start=keys.order(offset, index), limit=1)
+    row = await view.get(keys.event_in_order(found[0][1])) if found else None
+    return max(0.0, time.time() - times(row)[0] / 1e6) if row is not None else 0.0
 
 
 def standing_of(progress: Progress, fed: bool) -> Standing:

@@ -8,13 +8,11 @@ from enum import Enum
 
 from bridge.errors import NotFound
 from bridge.log.groups import Groups, Place, group_of
+from bridge.query.builds import age
 from bridge.query.reader import Projections
 from bridge.reactions import NEW, ParkedAt, Reactions, Standing
 from bridge.reactor import Reactor
 from bridge.spaces import Space, Spaces
-from bridge.store import keys
-from bridge.store.contract import View
-from bridge.store.rows import Clock, times
 
 
 class Condition(str, Enum):
@@ -30,8 +28,8 @@ class Condition(str, Enum):
 class InPartition:
     """A reactor in one partition: the place it goes on at, None before it began; the history's position.
 
-    `seconds` is the time between the event it goes on at and the last one. `parked` says why it stands still, `lost`
-    why it does not know where to go on.
+    `seconds` is the age of the event it goes on at, 0 where there is none yet. `parked` says why it stands still,
+    `lost` why it does not know where to go on.
     """
 
     category: str
@@ -69,7 +67,7 @@ class ReactorStatus:
 
     @property
     def seconds(self) -> float:
-        """Seconds of events that it is behind the history, where it is most behind."""
+        """The age of the oldest event that it has not passed, in seconds."""
         return max((one.seconds for one in self.partitions), default=0.0)
 
 
@@ -122,7 +120,7 @@ async def _one(space: Space, placed: Mapping[tuple[str, int], Place], decided: R
     place = placed.get((where.topic, where.partition))
     async with space.store.view() as view:
         position = max(view.mark.position, 0)
-        seconds = await _seconds(view, place) if place is not None else 0.0
+        seconds = await age(view, *place) if place is not None else 0.0
     parked = parked_at(standing, place)
     condition = _condition(standing, place, parked)
     return InPartition(where.category, where.partition, condition, place, position, seconds, parked, standing.lost)
@@ -140,13 +138,3 @@ def _condition(standing: Standing, place: Place | None, parked: ParkedAt | None)
     if parked is not None:
         return Condition.PARKED
     return Condition.NEW if place is None and standing is NEW else Condition.RUNNING
-
-
-async def _seconds(view: View, place: Place) -> float:
-    """Seconds between the event that it goes on at, and the partition's last."""
-    found = await view.scan(keys.ORDER, start=keys.order(*place), limit=1)
-    if not found:
-        return 0.0
-    row = await view.get(keys.event_in_order(found[0][1]))
-    last = Clock.unpack(await view.get(keys.CLOCK)).last_event
-    return max(0.0, (last - times(row)[0]) / 1e6) if row is not None else 0.0

@@ -180,21 +180,25 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 class Spent(msgspec.Struct, frozen=True):
-    """Seconds by step of the protocol since an owner took over; P2, waiting for records, is its whole process's.
+    """Seconds by step of the protocol since an owner took over.
 
     P3 includes reading what the store has, P4 the projections.
     """
 
-    p2: float = 0.0
     p3: float = 0.0
     p4: float = 0.0
     p5: float = 0.0
 
 
+Process = tuple[str, int]
+"""A process as `host:pid`, and when it was started: others may have had the same name before."""
+
+
 class Tenure(msgspec.Struct, frozen=True):
     """Who owns a space, as `host:pid`, since when, and what came of it until `until`; microseconds of its own clock.
 
-    `left` says that it has let go and will commit no more.
+    `left` says that it has let go and will commit no more. `waited` are the seconds that its process has waited for
+    records (P2) since that was started, at `started`; 0 where an older version of the code has not told that.
     """
 
     owner: str
@@ -203,6 +207,13 @@ class Tenure(msgspec.Struct, frozen=True):
     left: bool = False
     records: int = 0
     spent: Spent = Spent()
+    started: int = 0
+    waited: float = 0.0
+
+    @property
+    def process(self) -> Process:
+        """The process that owns it, or has owned it."""
+        return self.owner, self.started
 
     def pack(self) -> bytes:
         """The row's value."""

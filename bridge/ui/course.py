@@ -117,6 +117,6 @@ def _missing(one: InPartition, ends: Ends) -> int:
 
 
 def _seconds(one: InPartition, ends: Ends) -> float:
-    """Behind the history as the build tells, and the history behind the log."""
+    """The age of the oldest event that the build has not seen, or else of the oldest record that is not applied."""
     known = ends.get((one.category, one.partition))
-    return one.seconds + (known.behind if known is not None else 0.0)
+    return max(one.seconds, known.behind if known is not None else 0.0)

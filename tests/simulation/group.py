@@ -71,6 +71,7 @@ class GroupSource:
     def __init__(self, coordinator: Coordinator, callbacks: Callbacks) -> None:
         self.lost: dict[Partition, ForeignLog] = {}
         self.ended: dict[Partition, int] = {}
+        self.waited = 0.0
         self.mine: dict[Partition, None] = {}
         self.expelled = False
         self.dead = False

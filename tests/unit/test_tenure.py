@@ -9,7 +9,7 @@ from bridge.errors import Fenced
 from bridge.store import keys
 from bridge.store.rows import Tenure
 from streams.owner import Owner
-from streams.tenure import Watch, Worker
+from streams.tenure import IDLE, Watch, Worker
 from tests.model.bench import Bench, Draft, numbered, records
 from tests.model.world import PLACE, now
 
@@ -61,9 +61,17 @@ def test_a_zombie_cannot_say_that_it_lets_go() -> None:
     assert not tenure(bench).left
 
 
-def test_the_time_that_a_process_waits_counts_from_the_owners_beginning() -> None:
-    worker = Worker("here:7", waited=5.0)
-    watch = Watch(worker)
+def test_the_time_that_a_process_waits_counts_from_its_own_beginning_and_one_owner_tells_it_for_all() -> None:
+    now_ = 100.0
+    worker = Worker("here:7", clock=lambda: now_, waited=5.0)
+    first, second = Watch(worker), Watch(worker)
     worker.waited += 2.5
-    told = Tenure.unpack(watch.tell())
-    assert (told.owner, told.spent.p2) == ("here:7", 2.5)
+    told = [Tenure.unpack(watch.tell()) for watch in (first, second)]
+    assert [(one.process, one.waited) for one in told] == [(("here:7", worker.started), 7.5)] * 2
+    watches = first, second
+    now_ += IDLE - 0.1
+    assert [watch.due for watch in watches] == [False, False]
+    now_ += 0.1
+    assert [watch.due for watch in watches] == [True, True]
+    first.tell()
+    assert [watch.due for watch in watches] == [False, False]

@@ -12,10 +12,11 @@ SESSION = 3.0
 
 
 def look(
-    number: int, position: int, end: int, owner: str = "a:1", seconds: float = 0.0, category: str = "account"
+    number: int, position: int, end: int, owner: str = "a:1", seconds: float = 0.0, started: int = 6
 ) -> PartitionStatus:
-    tenure = Tenure(owner, 7, 8, records=position, spent=Spent(seconds, seconds, 2 * seconds, 3 * seconds))
-    return PartitionStatus(category, number, position, end, 1, 0.5, 1_000_000, None, 0, 0, tenure)
+    spent = Spent(seconds, 2 * seconds, 3 * seconds)
+    tenure = Tenure(owner, 7, 8, records=position, spent=spent, started=started, waited=seconds)
+    return PartitionStatus("account", number, position, end, 1, 0.5, 1_000_000, None, 0, 0, tenure)
 
 
 def test_rates_and_when_nothing_waits_any_more() -> None:
@@ -45,8 +46,17 @@ def test_processes_with_their_partitions_and_steps() -> None:
     found = workload(before, after, 1.0, SESSION)
     first, second = found.processes
     assert (first.name, first.partitions, first.load.applied) == ("a:1", ("account-0", "account-1"), 10.0)
-    assert first.spent == Spent(2, 1 + 2, 2 + 4, 3 + 6)
-    assert (second.name, second.spent) == ("c:3", Spent(4, 4, 8, 12)), "a new owner's time is all that it told"
+    assert (first.waited, first.spent) == (2, Spent(1 + 2, 2 + 4, 3 + 6))
+    assert (second.name, second.spent) == ("c:3", Spent(4, 8, 12)), "a new owner's time is all that it told"
+    assert second.waited == 4, "and so is a new process's"
+
+
+def test_a_process_with_another_partition_has_waited_since_the_first_look_and_one_of_the_same_name_has_not() -> None:
+    before = [look(0, 0, 0, seconds=100), look(1, 0, 0, "b:2", seconds=9)]
+    after = [look(0, 0, 0, "b:2", seconds=3, started=8), look(1, 0, 0, seconds=102)]
+    first, second = workload(before, after, 2.0, SESSION).processes
+    assert (first.name, first.waited) == ("a:1", 2)
+    assert (second.name, second.waited) == ("b:2", 3)
 
 
 def test_who_has_let_go_or_does_not_beat_owns_nothing() -> None:
