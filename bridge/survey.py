@@ -12,7 +12,7 @@ from bridge.log.readers import Reader
 from bridge.spaces import Space, Spaces
 from bridge.store import keys
 from bridge.store.contract import View
-from bridge.store.rows import Clock, Process, Tenure, unpack_order
+from bridge.store.rows import Clock, Lived, Process, Tenure, unpack_order
 
 MINUTE = 60.0
 LAST_EVENTS = 1000
@@ -108,11 +108,11 @@ def age(one: PartitionStatus, first: tuple[int, int] | None, now: float) -> floa
     return max(0.0, now - since / 1e6) if since else 0.0
 
 
-def waited(tenures: Iterable[Tenure]) -> dict[Process, float]:
-    """Seconds that each process has waited for records since it was started, by the partition that told it last."""
-    found: dict[Process, float] = {}
+def lives(tenures: Iterable[Tenure]) -> dict[Process, Lived]:
+    """What each process has lived and waited, by the partition that told it last."""
+    found: dict[Process, Lived] = {}
     for one in tenures:
-        found[one.process] = max(found.get(one.process, 0.0), one.waited)
+        found[one.process] = max(found.get(one.process, one.lived), one.lived)
     return found
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import groupby
 
+from bridge.store.rows import Lived, Spent
 from bridge.store.rows import Process as Identity
-from bridge.store.rows import Spent
-from bridge.survey import PartitionStatus, waited
+from bridge.survey import PartitionStatus, lives
 
 EVEN = 0.02
 """Of what comes in: a lag that changes by less than this part is neither draining nor worsening."""
@@ -106,7 +106,7 @@ def workload(
         _load(name, list(some), seconds, session) for name, some in groupby(pairs, key=lambda pair: pair.after.category)
     ]
     owned = sorted((pair for pair in pairs if pair.after.owned(session) and pair.after.owner), key=_owner)
-    then = waited(one.tenure for one in before if one.tenure)
+    then = lives(one.tenure for one in before if one.tenure)
     by_owner = [(name, list(some)) for name, some in groupby(owned, key=_owner)]
     processes = [_process(some, _load(name, some, seconds, session), then) for name, some in by_owner]
     hottest = max(pairs, key=lambda pair: (_arrived(pair), pair.after.recent), default=None)
@@ -145,18 +145,18 @@ def _applied(pair: _Pair) -> int:
     return max(0, max(pair.after.position, 0) - begun)
 
 
-def _process(pairs: Sequence[_Pair], load: Load, then: Mapping[Identity, float]) -> Process:
-    """`then` is what each process had waited at the first look."""
+def _process(pairs: Sequence[_Pair], load: Load, then: Mapping[Identity, Lived]) -> Process:
+    """`then` is what each process had lived at the first look."""
     spent = [_spent(pair) for pair in pairs]
     steps = Spent(*(sum(getattr(one, step) for one in spent) for step in ("p3", "p4", "p5")))
     return Process(load.name, tuple(pair.name for pair in pairs), load, _waited(pairs, then), steps)
 
 
-def _waited(pairs: Sequence[_Pair], then: Mapping[Identity, float]) -> float:
+def _waited(pairs: Sequence[_Pair], then: Mapping[Identity, Lived]) -> float:
     """Seconds between the two looks; of a new process, all that it has told."""
-    now = waited(pair.after.tenure for pair in pairs if pair.after.tenure)
+    now = lives(pair.after.tenure for pair in pairs if pair.after.tenure)
     process = max(now, key=lambda one: one[1])
-    return max(0.0, now[process] - then.get(process, 0.0))
+    return max(0.0, now[process].waited - then.get(process, Lived()).waited)
 
 
 def _spent(pair: _Pair) -> Spent:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from bridge.store.rows import Spent, Tenure
+from bridge.store.rows import Lived, Spent, Tenure
 
 EVERY = 1.0
 """Seconds between two times that an owner which applies records writes it down."""
@@ -38,6 +38,14 @@ class Worker:
     waited: float = 0.0
     started: int = field(default_factory=_now)
     told: float = -math.inf
+
+    def __post_init__(self) -> None:
+        self._born = self.clock()
+
+    @property
+    def lived(self) -> Lived:
+        """As of now, or as of the last poll."""
+        return Lived(self.clock() - self._born, self.waited)
 
 
 class Watch:
@@ -79,4 +87,4 @@ class Watch:
         self._told, self._news = worker.clock(), False
         worker.told = self._told
         who = worker.name, self._since, _now(), left
-        return Tenure(*who, self._records, Spent(**self._seconds), worker.started, worker.waited).pack()
+        return Tenure(*who, self._records, Spent(**self._seconds), worker.started, worker.lived).pack()

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from bridge.store.rows import Process, Tenure
-from bridge.survey import CategoryStatus, PartitionStatus, by_category, waited
+from bridge.store.rows import Lived, Process, Tenure
+from bridge.survey import CategoryStatus, PartitionStatus, by_category, lives
 from bridge.times import rfc3339
 
 PARTITION = ("category", "partition")
+PROCESS = ("processor", "started")
 
 OF_CATEGORIES: Sequence[tuple[str, str, Callable[[CategoryStatus], float]]] = (
     ("lag_records", "Records not applied yet.", lambda one: one.lag),
@@ -31,20 +32,20 @@ class Standing(Collector):
     def __init__(self) -> None:
         self._found: Sequence[PartitionStatus] = ()
         self._session = 0.0
-        self._waited: dict[Process, float] = {}
+        self._lives: dict[Process, Lived] = {}
 
     def show(self, found: Sequence[PartitionStatus], session: float) -> None:
         """Takes a survey; an owner lives that has beaten within `session` seconds."""
         self._found, self._session = found, session
 
-    def _told(self) -> dict[Process, float]:
-        """What each living process has waited, and never less than was shown before, as long as this object lives.
+    def _told(self) -> dict[Process, Lived]:
+        """What each living process has lived and waited, never less than was shown before.
 
         The partition by which it was told last may have moved away. Code before this metric's has not told `started`.
         """
-        found = {one: seconds for one, seconds in waited(self._alive()).items() if one[1]}
-        self._waited |= {one: max(seconds, self._waited.get(one, 0.0)) for one, seconds in found.items()}
-        return {one: self._waited[one] for one in found}
+        found = {one: lived for one, lived in lives(self._alive()).items() if one[1]}
+        self._lives |= {one: max(lived, self._lives.get(one, lived)) for one, lived in found.items()}
+        return {one: self._lives[one] for one in found}
 
     def _alive(self) -> list[Tenure]:
         """What owners that live and have not let go say of themselves."""
@@ -85,11 +86,18 @@ class Standing(Collector):
     def _processors(self) -> Iterator[Metric]:
         processes = {tenure.process for tenure in self._alive()}
         yield _gauge("processors", "Processes that own partitions.", (), (((), len(processes)),))
+        told = [((name, rfc3339(started)), lived) for (name, started), lived in self._told().items()]
+        yield _counter(
+            "processor_seconds",
+            "Seconds since a process was started, when it told last how long it has waited.",
+            PROCESS,
+            ((labels, lived.seconds) for labels, lived in told),
+        )
         yield _counter(
             "processor_waited_seconds",
-            "Seconds that a process has waited for records (P2) since it was started: what it does not wait, it works.",
-            ("processor", "started"),
-            (((name, rfc3339(started)), seconds) for (name, started), seconds in self._told().items()),
+            "Seconds of them that it has waited for records (P2): what it does not wait, it works.",
+            PROCESS,
+            ((labels, lived.waited) for labels, lived in told),
         )
 
 

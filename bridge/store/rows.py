@@ -190,6 +190,13 @@ class Spent(msgspec.Struct, frozen=True):
     p5: float = 0.0
 
 
+class Lived(msgspec.Struct, frozen=True, order=True):
+    """Seconds since a process was started, and how many of them it has waited for records (P2)."""
+
+    seconds: float = 0.0
+    waited: float = 0.0
+
+
 Process = tuple[str, int]
 """A process as `host:pid`, and when it was started: others may have had the same name before."""
 
@@ -197,8 +204,8 @@ Process = tuple[str, int]
 class Tenure(msgspec.Struct, frozen=True):
     """Who owns a space, as `host:pid`, since when, and what came of it until `until`; microseconds of its own clock.
 
-    `left` says that it has let go and will commit no more. `waited` are the seconds that its process has waited for
-    records (P2) since that was started, at `started`; 0 where an older version of the code has not told that.
+    `left` says that it has let go and will commit no more. `started` is when its process was started, 0 where an older
+    version of the code has not told that.
     """
 
     owner: str
@@ -208,7 +215,7 @@ class Tenure(msgspec.Struct, frozen=True):
     records: int = 0
     spent: Spent = Spent()
     started: int = 0
-    waited: float = 0.0
+    lived: Lived = Lived()
 
     @property
     def process(self) -> Process:

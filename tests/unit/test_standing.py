@@ -45,6 +45,10 @@ class Fleet:
         schemas = schemas_of(registry, "account", account.SCHEMAS / "account")
         self.code = Code(schemas, None, StateCache(100, 100_000))
 
+    def worker(self, name: str) -> Worker:
+        """A process that begins now."""
+        return Worker(name, self.clock)
+
     def own(self, worker: Worker, *partitions: int) -> None:
         """P1 of some partitions."""
         for number in partitions:
@@ -88,8 +92,8 @@ class Fleet:
 
 
 def test_a_processor_with_nothing_to_do_is_shown_to_wait() -> None:
-    fleet, worker = Fleet(), Worker("a:1")
-    worker.clock = fleet.clock
+    fleet = Fleet()
+    worker = fleet.worker("a:1")
     fleet.own(worker, 0, 1)
     before = fleet.only()
     fleet.idle(60, worker)
@@ -97,8 +101,8 @@ def test_a_processor_with_nothing_to_do_is_shown_to_wait() -> None:
 
 
 def test_the_counter_goes_on_while_the_partition_that_was_held_longest_is_quiet() -> None:
-    fleet, worker = Fleet(), Worker("a:1")
-    worker.clock = fleet.clock
+    fleet = Fleet()
+    worker = fleet.worker("a:1")
     fleet.own(worker, 0)
     now(fleet.owners[0].take(records(numbered([Draft()]))))
     fleet.idle(30, worker)
@@ -109,8 +113,8 @@ def test_the_counter_goes_on_while_the_partition_that_was_held_longest_is_quiet(
 
 
 def test_the_counter_does_not_fall_when_a_partition_moves_away() -> None:
-    fleet, here, there = Fleet(), Worker("a:1"), Worker("b:2")
-    here.clock = there.clock = fleet.clock
+    fleet = Fleet()
+    here, there = fleet.worker("a:1"), fleet.worker("b:2")
     fleet.own(here, 0)
     fleet.idle(30, here)
     fleet.own(here, 1)
@@ -126,8 +130,8 @@ def test_the_counter_does_not_fall_when_a_partition_moves_away() -> None:
 
 
 def test_a_process_is_shown_as_long_as_it_owns_and_beats() -> None:
-    fleet, worker = Fleet(), Worker("a:1")
-    worker.clock = fleet.clock
+    fleet = Fleet()
+    worker = fleet.worker("a:1")
     fleet.own(worker, 0, 1)
     fleet.leave(0)
     assert len(fleet.shown()) == 1

@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from bridge.errors import Fenced
 from bridge.store import keys
-from bridge.store.rows import Tenure
+from bridge.store.rows import Lived, Tenure
 from streams.owner import Owner
 from streams.tenure import IDLE, Watch, Worker
 from tests.model.bench import Bench, Draft, numbered, records
@@ -66,8 +66,9 @@ def test_the_time_that_a_process_waits_counts_from_its_own_beginning_and_one_own
     worker = Worker("here:7", clock=lambda: now_, waited=5.0)
     first, second = Watch(worker), Watch(worker)
     worker.waited += 2.5
+    now_ += 1.0
     told = [Tenure.unpack(watch.tell()) for watch in (first, second)]
-    assert [(one.process, one.waited) for one in told] == [(("here:7", worker.started), 7.5)] * 2
+    assert [(one.process, one.lived) for one in told] == [(("here:7", worker.started), Lived(1.0, 7.5))] * 2
     watches = first, second
     now_ += IDLE - 0.1
     assert [watch.due for watch in watches] == [False, False]

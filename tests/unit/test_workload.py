@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace as changed
 
-from bridge.store.rows import Spent, Tenure
+from bridge.store.rows import Lived, Spent, Tenure
 from bridge.survey import PartitionStatus
 from bridge.workload import Course, names, workload
 
@@ -15,7 +15,7 @@ def look(
     number: int, position: int, end: int, owner: str = "a:1", seconds: float = 0.0, started: int = 6
 ) -> PartitionStatus:
     spent = Spent(seconds, 2 * seconds, 3 * seconds)
-    tenure = Tenure(owner, 7, 8, records=position, spent=spent, started=started, waited=seconds)
+    tenure = Tenure(owner, 7, 8, records=position, spent=spent, started=started, lived=Lived(seconds, seconds))
     return PartitionStatus("account", number, position, end, 1, 0.5, 1_000_000, None, 0, 0, tenure)
 
 
