@@ -94,6 +94,7 @@ class Store(Protocol):
     async def own(self) -> Mark:
         """Takes the space over: the epoch rises by one, every mark given out before is refused from now on.
 
+        That is no beat: whoever has taken a space over keeps nothing up to date yet, and perhaps cannot.
         A store that can lose this, in a fail-over, tells owners of the same epoch apart by a name of its own.
         """
 

@@ -260,7 +260,8 @@ class LmdbStore:
             mark = step(found)
             apply(txn)
             txn.put(MARK_KEY, _MARK.pack(mark.epoch, mark.commit, mark.position))
-            txn.put(BEAT_KEY, _BEAT.pack(boot_id().bytes, boot_clock()))
+            if mark.epoch == found.epoch:
+                txn.put(BEAT_KEY, _BEAT.pack(boot_id().bytes, boot_clock()))
         self._unsynced |= mark != found
         return mark
 

@@ -152,7 +152,8 @@ class MemoryStore:
         before = self.state.mark
         assert (mark.epoch, mark.commit) > (before.epoch, before.commit), "I6: a mark must never come back"
         self.state = _State(rows, mark)
-        self._beat = self._clock()
+        if mark.epoch == before.epoch:
+            self._beat = self._clock()
         self._waiters.reached(mark, self._read)
         return mark
 

@@ -46,6 +46,12 @@ async def mark_of(store: Store) -> Mark:
         return view.mark
 
 
+async def beat_age_of(store: Store) -> float:
+    """Seconds since the owner of a space last gave a sign of life."""
+    async with store.view() as view:
+        return view.beat_age
+
+
 class StoreContract:
     """An adapter's test class inherits this one and gives the fixture `stores`, and `reopen`."""
 
@@ -174,6 +180,16 @@ class StoreContract:
         async with store.view() as view:
             assert view.mark == mark
             assert 0 <= view.beat_age < 5
+
+    async def test_to_take_a_space_over_is_no_sign_of_life(self, store: Store) -> None:
+        """Whoever has taken it over and done nothing yet, and perhaps cannot, keeps nothing up to date."""
+        mark = await store.own()
+        assert await beat_age_of(store) == math.inf
+        await store.commit(mark, 3, Writes())
+        while (age := await beat_age_of(store)) < 0.05:
+            pass
+        await store.own()
+        assert await beat_age_of(store) >= age
 
     async def test_a_reached_position_is_not_waited_for(self, store: Store) -> None:
         mark = await store.commit(await store.own(), 3, Writes())

@@ -122,6 +122,13 @@ def test_a_hot_store_that_nobody_feeds_is_not_believed(bench: HotBench) -> None:
     assert head(bench) == (4, True)
 
 
+def test_a_hot_store_that_is_taken_over_and_not_fed_is_not_believed(bench: HotBench) -> None:
+    """Its owner commits nothing, again and again, since no replica confirms that it has taken the space over."""
+    bench.loop.advance(SESSION + 1.0)
+    bench.loop.run(bench.hot.open(HOT_SPACE).own())
+    assert head(bench) == (4, False)
+
+
 def test_a_hot_store_that_was_lost_is_filled_again_and_not_asked_meanwhile(bench: HotBench) -> None:
     bench.lose()
     assert head(bench) == (4, False)

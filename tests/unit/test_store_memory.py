@@ -37,11 +37,14 @@ class TestMemory(StoreContract):
 async def test_the_age_of_a_beat_is_by_the_injected_clock() -> None:
     now = 100.0
     store = MemoryStores(lambda: now).open("a")
-    mark = await store.own()
+    mark = await store.commit(await store.own(), 0, Writes())
     now = 103.0
     async with store.view() as view:
         assert view.beat_age == 3.0
-    await store.commit(mark, 0, Writes())
+    mark = await store.own()
+    async with store.view() as view:
+        assert view.beat_age == 3.0
+    await store.beat(mark)
     async with store.view() as view:
         assert view.beat_age == 0.0
 

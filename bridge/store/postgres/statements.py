@@ -5,7 +5,8 @@ from __future__ import annotations
 BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 
 MARK = """
-SELECT id, epoch, number, position, extract(epoch FROM clock_timestamp() - beat)::float8 AS age
+SELECT id, epoch, number, position,
+    extract(epoch FROM clock_timestamp() - nullif(beat, '-infinity'))::float8 AS age
 FROM lighthouse_marks WHERE space = $1
 """
 
@@ -32,8 +33,8 @@ WHERE id = $1
 OWN = """
 WITH durable AS (SELECT set_config('synchronous_commit', 'on', true) AS said)
 INSERT INTO lighthouse_marks AS known (space, epoch, number, position, owner, beat)
-SELECT $1, 1, 0, -1, $2::uuid, clock_timestamp() FROM durable
-ON CONFLICT (space) DO UPDATE SET epoch = known.epoch + 1, owner = excluded.owner, beat = excluded.beat
+SELECT $1, 1, 0, -1, $2::uuid, '-infinity' FROM durable
+ON CONFLICT (space) DO UPDATE SET epoch = known.epoch + 1, owner = excluded.owner
 RETURNING id, epoch, number, position
 """
 

@@ -34,7 +34,8 @@ class PostgresView:
             raise
         self._id: int = NOWHERE if found is None else found["id"]
         self.mark = UNOWNED if found is None else mark_of(found)
-        self.beat_age: float = math.inf if found is None else max(0.0, found["age"])
+        never = found is None or found["age"] is None
+        self.beat_age: float = math.inf if never else max(0.0, found["age"])
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -63,14 +63,14 @@ end
 """
 
 # ARGV: uuid of the new owner. Rows without a mark are nobody's.
-OWN = Script(f"""{CLOCK}
+OWN = Script("""
 local mark = redis.call('HMGET', KEYS[1], 'epoch', 'commit', 'position', 'stamp')
 local epoch = string.format('%.0f', (mark[1] or 0) + 1)
 local number, position = mark[2] or '0', mark[3] or '-1'
 if not mark[1] then redis.call('UNLINK', KEYS[2], KEYS[3], KEYS[4]) end
 redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'epoch', epoch, 'commit', number, 'position', position,
-  'stamp', mark[4] or '', 'beat', string.format('%.0f', now))
-return {{1, epoch, number, position}}
+  'stamp', mark[4] or '')
+return {1, epoch, number, position}
 """)
 
 # ARGV: uuid and epoch of the owner.
