@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 from alembic.script import ScriptDirectory
 
-from bridge.errors import Fenced, LighthouseError, Unavailable
+from bridge.errors import Fenced, LighthouseError, NotReached, Unavailable
 from bridge.local.postgres import LocalPostgres
 from bridge.settings import Settings
 from bridge.store.contract import Mark, Stores, Writes
@@ -126,6 +126,21 @@ async def test_an_epoch_that_is_given_out_twice_serves_one(
         await first.wipe(lost)
     assert await second.commit(mark, 0, puts((b"a", b"2"))) == Mark(1, 1, 0)
     assert await rows_of(first) == {b"a": b"2"}
+
+
+async def test_a_space_of_a_database_made_anew_is_not_taken_for_another(
+    stores: PostgresStores, others: PostgresStores, tables: str
+) -> None:
+    """Ids are given out anew, and a reader has gone on meanwhile: no answer is another partition's."""
+    writer, reader = stores.open(SPACE), others.open(SPACE)
+    await writer.commit(await writer.own(), 5, puts((b"a", b"mine")))
+    assert await reader.read_at(5, 0.0, (b"a",)) == [b"mine"]
+    await execute(tables, "TRUNCATE lighthouse_rows, lighthouse_marks RESTART IDENTITY")
+    other = stores.open("lighthouse.bank-1")
+    await other.commit(await other.own(), 9, puts((b"a", b"theirs")))
+    with pytest.raises(NotReached) as caught:
+        await reader.read_at(5, 0.0, (b"a",))
+    assert caught.value.lag == 6
 
 
 async def test_a_commit_whose_reply_is_lost_is_done_once(
@@ -280,7 +295,7 @@ KEYS = [b"k%06d" % number for number in range(100, 20_000, 1_999)]
 READS = {
     "get": (GET, "int, bytea", ["ID", r"'k010000'"]),
     "get_many": (GET_MANY, "int, bytea[]", ["ID", "$1"]),
-    "mark and rows": (MARK_AND_ROWS, "int, bytea[]", ["ID", "$1"]),
+    "mark and rows": (MARK_AND_ROWS, "text, bytea[]", ["'lighthouse.bank-32'", "$1"]),
     **{
         f"scan {bounded} {reverse}": (
             SCANS[bounded, reverse],

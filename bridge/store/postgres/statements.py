@@ -10,7 +10,7 @@ SELECT id, epoch, number, position,
 FROM lighthouse_marks WHERE space = $1
 """
 
-MARKS = "SELECT space, id, epoch, number, position FROM lighthouse_marks WHERE space = ANY($1::text[])"
+MARKS = "SELECT space, epoch, number, position FROM lighthouse_marks WHERE space = ANY($1::text[])"
 
 GET = "SELECT value FROM lighthouse_rows WHERE space = $1 AND key = $2"
 
@@ -22,10 +22,10 @@ CROSS JOIN LATERAL (SELECT value FROM lighthouse_rows WHERE space = $1 AND key =
 """
 
 MARK_AND_ROWS = """
-SELECT epoch, number, position, wanted.key, found.value FROM lighthouse_marks
+SELECT epoch, number, position, wanted.key, found.value FROM lighthouse_marks AS known
 LEFT JOIN unnest($2::bytea[]) AS wanted(key) ON true
-LEFT JOIN LATERAL (SELECT value FROM lighthouse_rows WHERE space = $1 AND key = wanted.key LIMIT 1) AS found ON true
-WHERE id = $1
+LEFT JOIN LATERAL (SELECT value FROM lighthouse_rows WHERE space = known.id AND key = wanted.key LIMIT 1) AS found
+ON true WHERE known.space = $1
 """
 
 # An owner is told apart from every other by its name too: a fail-over to a replica that had not seen an epoch being

@@ -9,8 +9,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 
-import asyncpg
-
 from bridge.errors import Fenced
 from bridge.settings import Settings
 from bridge.store.contract import UNOWNED, Mark, Writes
@@ -56,22 +54,21 @@ class PostgresStore(FarStore):
         """See the contract. Where the reply is lost, the commit may have been done: the mark tells (P5)."""
         rows = sorted_rows(writes)
         keys, values = [key for key, _ in rows], [value for _, value in rows]
+        arguments = (*self._expected(mark), position, keys, values, sorted(writes.deletes))
         self._check_open()
-        expected = await self._expected(mark)
         async with self._link.connection() as connection:
-            written = await connection.fetchval(COMMIT, *expected, position, keys, values, sorted(writes.deletes))
+            written = await connection.fetchval(COMMIT, *arguments)
         return await self._followed(mark, position, written)
 
     async def wipe(self, mark: Mark) -> Mark:
         """See the contract."""
         self._check_open()
-        expected = await self._expected(mark)
         async with self._link.connection() as connection:
-            written = await _unhurried(connection, WIPE, expected)
+            written = await _unhurried(connection, WIPE, self._expected(mark))
         return await self._followed(mark, UNOWNED.position, written)
 
-    async def _expected(self, mark: Mark) -> tuple[int, uuid.UUID, int, int, int]:
-        return await self._known_id(), self._owner, mark.epoch, mark.commit, mark.position
+    def _expected(self, mark: Mark) -> tuple[int, uuid.UUID, int, int, int]:
+        return self._id, self._owner, mark.epoch, mark.commit, mark.position
 
     async def _followed(self, mark: Mark, position: int, written: int) -> Mark:
         if not written:
@@ -82,37 +79,24 @@ class PostgresStore(FarStore):
     async def beat(self, mark: Mark) -> None:
         """See the contract."""
         self._check_open()
-        known = await self._known_id()
         async with self._link.connection() as connection:
-            if await connection.fetchval(BEAT, known, self._owner, mark.epoch) is None:
+            if await connection.fetchval(BEAT, self._id, self._owner, mark.epoch) is None:
                 raise Fenced(f"{self.space} has another owner than that of {mark}")
 
     def _be_watched(self, hurry: bool) -> None:
         self._watch.add(self, hurry)
 
     async def _last_look(self, position: int, timeout: float, keys: Sequence[bytes]) -> Reached:
-        known = await self._known_id()
         async with self._link.connection() as connection:
-            found = await connection.fetch(MARK_AND_ROWS, known, keys)
-        mark, rows = unpack(found) if found else (UNOWNED, {})
+            mark, rows = unpack(await connection.fetch(MARK_AND_ROWS, self.space, keys))
         if mark.position < position:
             raise not_reached(self.space, position, mark, timeout)
         return mark, [rows.get(key) for key in keys]
 
-    async def _known_id(self) -> int:
-        """The id of the mark's row, which never changes; 0 while the space was never owned."""
-        if self._id == NOWHERE:
-            row = await self._look()
-            self._id = NOWHERE if row is None else row["id"]
-        return self._id
-
     async def _mark(self) -> Mark:
-        row = await self._look()
-        return UNOWNED if row is None else mark_of(row)
-
-    async def _look(self) -> asyncpg.Record | None:
         async with self._link.connection() as connection:
-            return await connection.fetchrow(MARK, self.space)
+            row = await connection.fetchrow(MARK, self.space)
+        return UNOWNED if row is None else mark_of(row)
 
 
 async def _unhurried(connection: Connection, statement: str, arguments: Sequence[object]) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from bridge.store.contract import UNOWNED, Mark
 from bridge.store.poller import Waiter, Waiters
-from bridge.store.postgres.answers import NOWHERE, mark_of, unpack
+from bridge.store.postgres.answers import mark_of, unpack
 from bridge.store.postgres.link import Connection, Link
 from bridge.store.postgres.statements import MARK_AND_ROWS, MARKS
 from bridge.store.watching import Watch, Watched
@@ -27,15 +27,15 @@ class PostgresWatch(Watch[Watched]):
                 row = owned.get(name)
                 mark = UNOWNED if row is None else mark_of(row)
                 if due := waiters.due(mark.position):
-                    await _serve(connection, waiters, due, NOWHERE if row is None else row["id"], mark)
+                    await _serve(connection, waiters, due, name, mark)
 
 
-async def _serve(connection: Connection, waiters: Waiters, due: Sequence[Waiter], space: int, mark: Mark) -> None:
+async def _serve(connection: Connection, waiters: Waiters, due: Sequence[Waiter], space: str, mark: Mark) -> None:
     """Gives each what it wants, as one statement finds it. Whoever begins to wait meanwhile is not among them."""
     keys = sorted({key for waiter in due for key in waiter.keys})
     rows: Mapping[bytes, bytes] = {}
     try:
-        if keys and space != NOWHERE:
+        if keys:
             reached, rows = unpack(await connection.fetch(MARK_AND_ROWS, space, keys))
             if reached.position < mark.position:  # wiped in between
                 waiters.put_back(due)
