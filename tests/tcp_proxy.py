@@ -41,6 +41,10 @@ class TcpProxy:
             await self.cut()
             await server.wait_closed()
 
+    def lead_to(self, host: str, port: int) -> None:
+        """Where new connections lead; those that are there stay."""
+        self._target = (host, port)
+
     async def cut(self) -> None:
         """Ends every connection."""
         for task in tuple(self._connections):

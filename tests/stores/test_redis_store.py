@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from itertools import count
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -20,7 +21,7 @@ from bridge.store.redis.scripts import UNDO_BYTES, UNDO_COMMITS, UNDO_MS
 from bridge.store.redis.stores import MOST_ROWS, RedisStores
 from bridge.store.redis.view import BYTES, ROWS
 from tests.contract.store_contract import COMMITS, PROPERTY, SCANS, StoreContract, mark_of, puts, rows_of, scanned
-from tests.databases import empty, tell
+from tests.databases import empty, redis_server, tell
 from tests.tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.integration
@@ -356,6 +357,25 @@ async def test_rows_whose_mark_is_gone_are_nobodys(stores: RedisStores, redis_al
     tell(redis_alone.nodes[0], "DEL", store.keys[0])
     assert await store.own() == Mark(1, 0, -1)
     assert await rows_of(store) == {}
+
+
+async def test_a_server_that_has_become_a_replica_is_left(redis_alone: LocalRedis, tmp_path: Path) -> None:
+    """The name led to it for a moment: over a connection from then nothing could be written, ever."""
+    (node,) = redis_alone.nodes
+    empty(redis_alone)
+    with redis_server(tmp_path) as server:
+        (demoted,) = server.nodes
+        tell(demoted, "REPLICAOF", "127.0.0.1", 1)
+        tell(demoted, "CONFIG SET", "masterauth", node.password)
+        tell(demoted, "CONFIG SET", "requirepass", node.password)
+        async with TcpProxy("127.0.0.1", demoted.port).listening() as proxy:
+            stores = RedisStores(redis_alone.url.replace(f":{node.port}", f":{proxy.port}"), FEW)
+            owning = asyncio.create_task(stores.open(SPACE).own())
+            await asyncio.wait([owning], timeout=0.3)
+            assert not owning.done(), "it only reads"
+            proxy.lead_to("127.0.0.1", node.port)
+            assert await owning == Mark(1, 0, -1)
+            await stores.close()
 
 
 # waiting

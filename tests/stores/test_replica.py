@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from functools import partial
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -27,6 +28,7 @@ from tests.model import account
 from tests.model.bench import Draft, deposit, numbered, records
 from tests.model.world import COMPOSED, KNOWN, PLACE
 from tests.simlog import IDENTITY, SimLog, SimProducer, SimRegistry, schemas_of
+from tests.tcp_proxy import TcpProxy
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -140,3 +142,27 @@ async def test_a_replica_that_is_away_is_left_alone_for_a_while(pair: Pair) -> N
     assert pair.history._rests_until > 0
     assert (await pair.history.state(STREAM, At(0))).version == 0
     await nobody.close()
+
+
+async def test_a_server_that_has_become_a_standby_is_left(pair: Pair, standby: str, url: str) -> None:
+    """The name led to it for a moment: over a connection from then nobody could take a partition over, ever."""
+    await pair.both(0)
+    first, second = urlsplit(url).port, urlsplit(standby).port
+    assert first
+    assert second
+    async with TcpProxy("127.0.0.1", second).listening() as proxy:
+        stores = PostgresStores(url.replace(f":{first}/", f":{proxy.port}/"), Settings(postgres_pool=1))
+        store = stores.open(PLACE.space)
+        with pytest.raises(Unavailable, match="read-only transaction"):
+            await store.own()
+        proxy.lead_to("127.0.0.1", first)
+        assert (await store.own()).epoch == pair.owner.mark.epoch + 1
+        await stores.close()
+
+
+async def test_of_several_servers_the_one_that_is_written_to_is_found(pair: Pair, standby: str, url: str) -> None:
+    await pair.both(0)
+    first, second = (urlsplit(one).netloc.rpartition("@")[2] for one in (url, standby))
+    stores = PostgresStores(url.replace(first, f"{second},{first}") + "&target_session_attrs=read-write", SETTINGS)
+    assert (await stores.open(PLACE.space).own()).epoch == pair.owner.mark.epoch + 1
+    await stores.close()

@@ -15,8 +15,14 @@ from bridge.settings import Settings
 
 Connection: TypeAlias = "asyncpg.Connection | asyncpg.pool.PoolConnectionProxy"
 
-BROKEN = (asyncpg.InternalClientError, asyncpg.PostgresConnectionError, OSError, TimeoutError)
-"""After these a connection is not used again. (The first is what asyncpg says when a server dies under it.)"""
+BROKEN = (
+    asyncpg.InternalClientError,  # what asyncpg says when a server dies under it
+    asyncpg.PostgresConnectionError,
+    asyncpg.ReadOnlySQLTransactionError,  # a standby: the name may lead to another server by now
+    OSError,
+    TimeoutError,
+)
+"""After these a connection is not used again."""
 
 FAILURES = (*BROKEN, asyncpg.PostgresError, asyncpg.InterfaceError)
 MISSING = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError)

@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from redis.asyncio.connection import Connection
-from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError, RedisError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    NoPermissionError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 
 from bridge.errors import Unavailable
 from bridge.settings import Settings
@@ -72,9 +79,12 @@ class Node:
         async with self._connection() as connection:
             try:
                 await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-                return [await _reply(connection) for _ in commands]
+                replies = [await _reply(connection) for _ in commands]
             except FAILURES as error:
                 raise Lost(said(self.address, error)) from error
+            if any(isinstance(reply, ReadOnlyError) for reply in replies):
+                await connection.disconnect(nowait=True)  # a replica: the name may lead to another server by now
+            return replies
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
