@@ -50,7 +50,9 @@ class Settings(BaseSettings):
     lmdb_map_mb: int = Field(16384, ge=1, description="First map size of an LMDB environment in MiB (sparse).")
     lmdb_lock_patience: Seconds = Field(1.0, description="Seconds to wait for a stopped writer before ending it.")
     postgres_pool: int = Field(10, ge=1, le=1000, description="Connections of one process to PostgreSQL.")
-    postgres_statement_timeout: Seconds = Field(10.0, description="Seconds that a statement may take.")
+    postgres_statement_timeout: Seconds = Field(
+        10.0, description="Seconds that a statement may take; one that only reads, no more than half the deadline."
+    )
     postgres_connect_timeout: Seconds = Field(5.0, description="Seconds to wait for a connection to PostgreSQL.")
     postgres_durable: bool = Field(
         False, description="Wait for PostgreSQL's disk at each commit; else the log refills what a crash takes back."

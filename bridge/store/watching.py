@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Generic, Protocol, TypeVar
 
-from bridge.errors import LighthouseError
+from bridge.errors import LighthouseError, Unavailable
 from bridge.store.contract import Mark
 from bridge.store.poller import Reached, Waiters
 
@@ -17,6 +17,9 @@ PERIOD = 0.005
 
 SOON = 0.001
 """The same where somebody may wait for what is there already."""
+
+LAST = 1.0
+"""Seconds for a last look after a wait that was in vain."""
 
 
 class Watched(Protocol):
@@ -109,7 +112,13 @@ class FarStore(ABC):
     async def _reached(self, position: int, timeout: float, keys: Sequence[bytes], hurry: bool) -> Reached:
         self._check_open()
         self._be_watched(hurry)
-        return await self.waiters.until(position, timeout, keys) or await self._last_look(position, timeout, keys)
+        if found := await self.waiters.until(position, timeout, keys):
+            return found
+        try:
+            async with asyncio.timeout(LAST):
+                return await self._last_look(position, timeout, keys)
+        except TimeoutError:
+            raise Unavailable(f"{self.space} did not tell within {LAST:g} s how far it is") from None
 
     @abstractmethod
     def _be_watched(self, hurry: bool) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
+import psutil
 import pytest
 from alembic.script import ScriptDirectory
 
@@ -223,6 +226,59 @@ async def test_a_server_that_is_away_is_told_in_time_and_used_again(tmp_path: Pa
         await asyncio.to_thread(server.begin)
         assert (await store.own()).epoch == 2
         await stores.close()
+
+
+async def test_a_server_that_hangs_is_told_within_a_request_s_deadline(tmp_path: Path) -> None:
+    """Stopped with its sessions: connections stay open, and nothing comes over them. Then all is as before."""
+    hurried = Settings(postgres_pool=3, deadline=3.0, postgres_connect_timeout=1.0)
+    with postgres_server(tmp_path) as server:
+        stores = PostgresStores(await asyncio.to_thread(fresh_url, server), hurried)
+        store = stores.open(SPACE)
+        mark = await store.commit(await store.own(), 0, puts((b"a", b"1")))
+        await asyncio.gather(*(rows_of(store) for _ in range(3)), store.wait(0, 1))
+        async with store.view() as open_view, stopped(server):
+            asked = (open_view.get(b"a"), *(rows_of(store) for _ in range(9)), store.read_at(1, 1.5, (b"a",)))
+            seconds = await asyncio.gather(*map(until_told, asked))
+            assert max(seconds) < hurried.deadline
+        async with asyncio.timeout(hurried.deadline):
+            assert await asyncio.gather(*(rows_of(store) for _ in range(9))) == [{b"a": b"1"}] * 9
+            assert await store.commit(mark, 1, Writes()) == Mark(1, 2, 1)
+        await stores.close()
+
+
+async def test_who_gives_up_on_a_server_that_hangs_waits_no_longer(tmp_path: Path) -> None:
+    with postgres_server(tmp_path) as server:
+        stores = PostgresStores(await asyncio.to_thread(fresh_url, server), FEW)
+        store = stores.open(SPACE)
+        await rows_of(store)
+        async with stopped(server):
+            began = time.monotonic()
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await rows_of(store)
+            assert time.monotonic() - began < 1.0
+        await stores.close()
+
+
+@asynccontextmanager
+async def stopped(server: LocalPostgres) -> AsyncIterator[None]:
+    """None of its processes does anything meanwhile."""
+    every = [psutil.Process(server.child.pid), *psutil.Process(server.child.pid).children(recursive=True)]
+    for one in every:
+        one.suspend()
+    try:
+        yield
+    finally:
+        for one in every:
+            one.resume()
+
+
+async def until_told(asked: Awaitable[object]) -> float:
+    """Seconds until somebody is told that there is no answer."""
+    began = time.monotonic()
+    with pytest.raises(Unavailable):
+        await asked
+    return time.monotonic() - began
 
 
 async def test_more_views_than_connections_wait_for_each_other(stores: PostgresStores) -> None:

@@ -39,19 +39,21 @@ IDLE = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of one process: connections, and seconds for a statement and for getting a connection."""
+    """Of one process: connections, and seconds for a statement, for a read and for getting a connection."""
 
     connections: int
     statement: float
+    read: float
     connect: float
     durable: bool
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
-        """As the settings say."""
+        """As the settings say; a read leaves a request the time to say that there is no answer."""
         return cls(
             settings.postgres_pool,
             settings.postgres_statement_timeout,
+            min(settings.postgres_statement_timeout, settings.deadline / 2),
             settings.postgres_connect_timeout,
             settings.postgres_durable,
         )
@@ -68,8 +70,8 @@ class Link:
     """The connections of one process to one database. Opened by the first who needs one."""
 
     def __init__(self, url: str, limits: Limits) -> None:
+        self.limits = limits
         self._url = url
-        self._limits = limits
         self._pool: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
         self._closed = False
@@ -77,19 +79,18 @@ class Link:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection of the pool. Raises Unavailable where none comes in time, or where it fails inside."""
-        with explained():
-            pool = await self._opened()
-            async with pool.acquire(timeout=self._limits.connect) as connection:
-                try:
-                    yield connection
-                except BROKEN:
-                    terminate(connection)
-                    raise
+        connection = await self.acquire()
+        try:
+            with using(connection):
+                yield connection
+        finally:
+            await self.release(connection)
 
     async def acquire(self) -> Connection:
         """A connection that must be given back with `release`. Raises Unavailable."""
         with explained():
-            return await (await self._opened()).acquire(timeout=self._limits.connect)
+            async with asyncio.timeout(self.limits.connect):
+                return await (await self._opened()).acquire(timeout=self.limits.connect)
 
     async def release(self, connection: Connection) -> None:
         """Gives a connection back; one that is in the middle of something is closed instead."""
@@ -107,7 +108,7 @@ class Link:
         return self._pool
 
     async def _open(self) -> asyncpg.Pool:
-        limits = self._limits
+        limits = self.limits
         pool = asyncpg.create_pool(
             self._url,
             min_size=0,
@@ -121,12 +122,14 @@ class Link:
         )
         try:
             await pool
-            async with pool.acquire(timeout=limits.connect) as connection:
+            connection = await pool.acquire(timeout=limits.connect)
+            with closed_where_broken(connection):
                 found = await connection.fetchval(f"SELECT version_num FROM {VERSIONS}")
+            await pool.release(connection)
             if found != VERSION:
                 raise LighthouseError(f"the database has version {found} of the schema, not {VERSION}: {MIGRATE}")
         except BaseException:
-            await pool.close()
+            pool.terminate()
             raise
         return pool
 
@@ -135,7 +138,7 @@ class Link:
         self._closed = True
         if self._pool is not None:
             try:
-                async with asyncio.timeout(self._limits.statement):
+                async with asyncio.timeout(self.limits.statement):
                     await self._pool.close()
             except FAILURES:
                 self._pool.terminate()
@@ -145,6 +148,16 @@ def terminate(connection: Connection) -> None:
     """Ends a connection that is not used again; one that the server has ended already is no error."""
     with suppress(asyncpg.InterfaceError):
         connection.terminate()
+
+
+@contextmanager
+def closed_where_broken(connection: Connection) -> Iterator[None]:
+    """Closes a connection over which something may still come, or nothing ever again."""
+    try:
+        yield
+    except (*BROKEN, asyncio.CancelledError):
+        terminate(connection)
+        raise
 
 
 def server_settings(limits: Limits) -> dict[str, str]:
@@ -176,3 +189,10 @@ def explained() -> Iterator[None]:
         raise LighthouseError(f"the database has no tables of ours ({error}): {MIGRATE}") from error
     except FAILURES as error:
         raise Unavailable(f"PostgreSQL: {str(error) or type(error).__name__}") from error
+
+
+@contextmanager
+def using(connection: Connection) -> Iterator[None]:
+    """Raises Unavailable for whatever goes wrong inside, and closes a connection that cannot be used again."""
+    with explained(), closed_where_broken(connection):
+        yield

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bridge.errors import Fenced
 from bridge.settings import Settings
@@ -116,7 +117,7 @@ class PostgresStores(FarStores[PostgresStore]):
         """`url` is a libpq URL; what it does not know goes to the server as a setting, e.g. `?search_path=events`."""
         limits = Limits.of(settings)
         self._link = Link(url, limits)
-        lookout = Link(url, Limits(1, limits.statement, limits.connect, limits.durable))
+        lookout = Link(url, replace(limits, connections=1, statement=limits.read))
         self._watch = PostgresWatch(lookout)
         super().__init__(self._watch, lookout, self._link)
 

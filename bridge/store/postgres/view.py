@@ -8,27 +8,31 @@ from typing import Self
 
 from bridge.store.contract import UNOWNED, Row
 from bridge.store.postgres.answers import NOWHERE, mark_of
-from bridge.store.postgres.link import FAILURES, Connection, Link, explained, terminate
+from bridge.store.postgres.link import FAILURES, Connection, Link, closed_where_broken, terminate, using
 from bridge.store.postgres.statements import BEGIN, GET, GET_MANY, MARK, SCANS
 from bridge.store.ranges import bounds
+
+LEAVING = 1.0
+"""Seconds in which the end of a view must have come to the server."""
 
 
 class PostgresView:
     """See the contract. It holds one connection of the pool until it is left."""
 
-    __slots__ = ("_connection", "_id", "_link", "_space", "beat_age", "mark")
+    __slots__ = ("_connection", "_id", "_link", "_seconds", "_space", "beat_age", "mark")
 
     def __init__(self, space: str, link: Link) -> None:
         self._space = space
         self._link = link
+        self._seconds = link.limits.read
 
     async def __aenter__(self) -> Self:
         """Raises Unavailable."""
         self._connection: Connection = await self._link.acquire()
         try:
-            with explained():
-                await self._connection.execute(BEGIN)
-                found = await self._connection.fetchrow(MARK, self._space)
+            with using(self._connection):
+                await self._connection.execute(BEGIN, timeout=self._seconds)
+                found = await self._connection.fetchrow(MARK, self._space, timeout=self._seconds)
         except BaseException:
             await self._leave()
             raise
@@ -42,9 +46,10 @@ class PostgresView:
         await self._leave()
 
     async def _leave(self) -> None:
-        """Ends the transaction. A connection that cannot even do that is closed, and ends it so."""
+        """Ends the transaction. A connection that cannot even do that soon is closed, and ends it so."""
         try:
-            await self._connection.execute("COMMIT")
+            with closed_where_broken(self._connection):
+                await self._connection.execute("COMMIT", timeout=LEAVING)
         except FAILURES:
             terminate(self._connection)
         finally:
@@ -52,16 +57,16 @@ class PostgresView:
 
     async def get(self, key: bytes) -> bytes | None:
         """See the contract."""
-        with explained():
-            value: bytes | None = await self._connection.fetchval(GET, self._id, key)
+        with using(self._connection):
+            value: bytes | None = await self._connection.fetchval(GET, self._id, key, timeout=self._seconds)
             return value
 
     async def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """See the contract."""
         if not keys:
             return []
-        with explained():
-            found = dict(await self._connection.fetch(GET_MANY, self._id, keys))
+        with using(self._connection):
+            found = dict(await self._connection.fetch(GET_MANY, self._id, keys, timeout=self._seconds))
         return [found.get(key) for key in keys]
 
     async def scan(
@@ -76,6 +81,7 @@ class PostgresView:
         """See the contract."""
         low, high = bounds(prefix, start, stop)
         statement = SCANS[high is not None, reverse]
-        with explained():
-            found = await self._connection.fetch(statement, self._id, low, high, max(limit, 0), most_bytes)
+        with using(self._connection):
+            asked = (self._id, low, high, max(limit, 0), most_bytes)
+            found = await self._connection.fetch(statement, *asked, timeout=self._seconds)
         return [(key, value) for key, value in found]
