@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -27,6 +28,7 @@ from bridge.store.postgres.statements import GET, GET_MANY, MARK_AND_ROWS, SCANS
 from bridge.store.postgres.stores import PostgresStore, PostgresStores
 from tests.contract.store_contract import StoreContract, mark_of, puts, rows_of
 from tests.databases import execute, fresh_url, postgres_server
+from tests.faults.harness import soon
 from tests.tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.integration
@@ -168,6 +170,42 @@ async def test_a_commit_whose_reply_is_lost_is_done_once(
         assert await store.own() == Mark(2, 2, 1)
         assert await rows_of(store) == {b"a": b"1"}
         await far.close()
+
+
+async def test_a_wipe_holds_up_nobody_however_much_it_removes(
+    stores: PostgresStores, others: PostgresStores, tables: str
+) -> None:
+    """Here its rows cannot even be removed yet: the wiping owner goes on, and so does the next one."""
+    store, other = stores.open(SPACE), others.open(SPACE)
+    mark = await store.commit(await store.own(), 0, Writes({b"k%05d" % number: b"" for number in range(20_000)}))
+    holder = await asyncpg.connect(tables)
+    async with holder.transaction():
+        await holder.execute("SELECT FROM lighthouse_rows FOR UPDATE")
+        async with asyncio.timeout(5):
+            assert await store.commit(await store.wipe(mark), 0, puts((b"a", b"1"))) == Mark(1, 3, 0)
+            assert await other.commit(await other.own(), 1, puts((b"b", b"2"))) == Mark(2, 4, 1)
+            assert await rows_of(other) == {b"a": b"1", b"b": b"2"}
+    await other.wipe(await other.commit(await other.own(), 2, Writes()))
+    await soon(partial(_are_rows, holder, 0), 20, "nothing is left of both")
+    await holder.close()
+
+
+async def test_what_was_left_of_a_wiped_space_is_removed_by_whoever_owns_one_next(
+    stores: PostgresStores, tables: str
+) -> None:
+    """Its process was killed before it had removed the rows."""
+    number = "INSERT INTO lighthouse_rows SELECT 999999, int4send(number), '' FROM generate_series(1, 20000) AS number"
+    await execute(tables, number)
+    store = stores.open(SPACE)
+    await store.commit(await store.own(), 0, puts((b"a", b"1")))
+    watcher = await asyncpg.connect(tables)
+    await soon(partial(_are_rows, watcher, 1), 20, "the other rows are gone")
+    assert await rows_of(store) == {b"a": b"1"}
+    await watcher.close()
+
+
+async def _are_rows(connection: asyncpg.Connection, count: int) -> bool:
+    return bool(await connection.fetchval("SELECT count(*) FROM lighthouse_rows") == count)
 
 
 # the server

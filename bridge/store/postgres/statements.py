@@ -55,14 +55,29 @@ WITH held AS (
 SELECT count(*) FROM held
 """
 
+# The space gets another id, under which there are no rows: that takes no time, however many there were.
 WIPE = """
-WITH held AS (
-    UPDATE lighthouse_marks SET number = number + 1, position = -1, beat = clock_timestamp()
-    WHERE id = $1 AND owner = $2::uuid AND epoch = $3 AND number = $4 AND position = $5 RETURNING id
+UPDATE lighthouse_marks SET id = DEFAULT, number = number + 1, position = -1, beat = clock_timestamp()
+WHERE id = $1 AND owner = $2::uuid AND epoch = $3 AND number = $4 AND position = $5 RETURNING id
+"""
+
+# Removes up to $1 rows of an id that no space has any more, and answers how many. Ids are found from one to the next
+# over the index. No id comes back, so that two who do this at once are in each other's way at most.
+SWEEP = """
+WITH RECURSIVE ids(id) AS (
+    (SELECT space FROM lighthouse_rows ORDER BY space LIMIT 1)
+    UNION ALL
+    SELECT (SELECT space FROM lighthouse_rows WHERE space > ids.id ORDER BY space LIMIT 1) FROM ids WHERE id IS NOT NULL
+), orphan AS (
+    SELECT id FROM ids WHERE id IS NOT NULL
+    AND NOT EXISTS (SELECT FROM lighthouse_marks AS known WHERE known.id = ids.id) LIMIT 1
+), few AS (
+    SELECT space, key FROM lighthouse_rows WHERE space = (SELECT id FROM orphan) ORDER BY key LIMIT $1
+    FOR UPDATE SKIP LOCKED
 ), gone AS (
-    DELETE FROM lighthouse_rows USING held WHERE space = held.id
+    DELETE FROM lighthouse_rows AS old USING few WHERE old.space = few.space AND old.key = few.key RETURNING 1
 )
-SELECT count(*) FROM held
+SELECT count(*) FROM gone
 """
 
 BEAT = """

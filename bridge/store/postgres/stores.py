@@ -15,24 +15,23 @@ from bridge.settings import Settings
 from bridge.store.contract import UNOWNED, Mark, Writes
 from bridge.store.poller import Reached, not_reached
 from bridge.store.postgres.answers import NOWHERE, mark_of, unpack
-from bridge.store.postgres.link import Connection, Limits, Link
+from bridge.store.postgres.link import Limits, Link
 from bridge.store.postgres.statements import BEAT, COMMIT, MARK, MARK_AND_ROWS, OWN, WIPE
+from bridge.store.postgres.sweeper import Sweeper
 from bridge.store.postgres.view import PostgresView
 from bridge.store.postgres.watch import PostgresWatch
 from bridge.store.ranges import sorted_rows
 from bridge.store.watching import FarStore, FarStores
 
-WIPE_SECONDS = 3600.0
-"""Seconds that the removal of a whole space may take."""
-
 
 class PostgresStore(FarStore):
     """One space."""
 
-    def __init__(self, space: str, link: Link, watch: PostgresWatch) -> None:
+    def __init__(self, space: str, link: Link, watch: PostgresWatch, sweeper: Sweeper) -> None:
         super().__init__(space)
         self._link = link
         self._watch = watch
+        self._sweeper = sweeper
         self._id = NOWHERE
         self._owner = uuid.UUID(int=0)
 
@@ -49,6 +48,7 @@ class PostgresStore(FarStore):
             row = await connection.fetchrow(OWN, self.space, owner)
         assert row is not None
         self._id, self._owner = row["id"], owner
+        self._sweeper.begin()
         return mark_of(row)
 
     async def commit(self, mark: Mark, position: int, writes: Writes) -> Mark:
@@ -62,16 +62,19 @@ class PostgresStore(FarStore):
         return await self._followed(mark, position, written)
 
     async def wipe(self, mark: Mark) -> Mark:
-        """See the contract."""
+        """See the contract. The rows are removed behind it, by the sweeper."""
         self._check_open()
         async with self._link.connection() as connection:
-            written = await _unhurried(connection, WIPE, self._expected(mark))
-        return await self._followed(mark, UNOWNED.position, written)
+            written = await connection.fetchval(WIPE, *self._expected(mark))
+        after = await self._followed(mark, UNOWNED.position, written)
+        self._id = written or NOWHERE
+        self._sweeper.begin()
+        return after
 
     def _expected(self, mark: Mark) -> tuple[int, uuid.UUID, int, int, int]:
         return self._id, self._owner, mark.epoch, mark.commit, mark.position
 
-    async def _followed(self, mark: Mark, position: int, written: int) -> Mark:
+    async def _followed(self, mark: Mark, position: int, written: int | None) -> Mark:
         if not written:
             found = await self._mark()
             raise Fenced(f"{self.space} has the mark {found}, not {mark}; another owner or commit came before")
@@ -100,16 +103,6 @@ class PostgresStore(FarStore):
         return UNOWNED if row is None else mark_of(row)
 
 
-async def _unhurried(connection: Connection, statement: str, arguments: Sequence[object]) -> int:
-    """A statement that may take long."""
-    await connection.execute("SET statement_timeout = 0")
-    try:
-        written: int = await connection.fetchval(statement, *arguments, timeout=WIPE_SECONDS)
-        return written
-    finally:
-        await connection.execute("RESET statement_timeout")
-
-
 class PostgresStores(FarStores[PostgresStore]):
     """The spaces of one database."""
 
@@ -119,7 +112,8 @@ class PostgresStores(FarStores[PostgresStore]):
         self._link = Link(url, limits)
         lookout = Link(url, replace(limits, connections=1, statement=limits.read))
         self._watch = PostgresWatch(lookout)
-        super().__init__(self._watch, lookout, self._link)
+        self._sweeper = Sweeper(self._link)
+        super().__init__(self._sweeper, self._watch, lookout, self._link)
 
     def _make(self, space: str) -> PostgresStore:
-        return PostgresStore(space, self._link, self._watch)
+        return PostgresStore(space, self._link, self._watch, self._sweeper)
