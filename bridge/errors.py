@@ -12,7 +12,8 @@ LighthouseError
 ├── Unavailable                 nothing of this attempt can ever be admitted              503
 │   ├── Rebuilding              the store is catching up with an older past               503
 │   ├── Parked                  the stream's fold is stopped at an event it cannot read   503
-│   └── NoOwner                 the partition's owner does not beat, or lags              503
+│   ├── NoOwner                 the partition's owner does not beat, or lags              503
+│   └── Outlived                a view lasted longer than its store remembers its past    503
 ├── Unknown                     the outcome is not known; ask again with the same key     504
 │   └── NotReached              a position was not reached in time                        504
 ├── TooSlow                     a reader of live events has been behind for too long
@@ -105,6 +106,10 @@ class Parked(Unavailable):
 
 class NoOwner(Unavailable):
     """The partition's owner has not beaten for a session's time, or lags too far behind (A4)."""
+
+
+class Outlived(Unavailable):
+    """A view began before more changes than its store remembers, or its space was emptied; another one can be had."""
 
 
 class Unknown(LighthouseError):

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import structlog
 
-from bridge.errors import LighthouseError, Unknown
+from bridge.errors import LighthouseError, Outlived, Unknown
 from bridge.store import keys
 from bridge.store.contract import UNOWNED, Store, Stores, View
 from bridge.store.rows import Hot
@@ -83,7 +83,7 @@ class HotRows:
                     found = await read(view)
                 if found is None:
                     await self._follow(space, store)
-        except Unknown:  # a view that did not last; the store answers
+        except (Outlived, Unknown):  # a view that did not last; the store answers
             return None
         except (LighthouseError, OSError, TimeoutError) as error:
             if not self._failed:

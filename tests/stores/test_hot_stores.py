@@ -13,13 +13,15 @@ from bridge.hot import HotRows
 from bridge.local.postgres import LocalPostgres
 from bridge.local.redis import LocalRedis
 from bridge.settings import Settings
-from bridge.store.contract import Stores
+from bridge.store import keys
+from bridge.store.contract import Stores, View, Writes
 from bridge.store.lmdb_store import LmdbStores
 from bridge.store.memory import MemoryStores
 from bridge.store.postgres.stores import PostgresStores
 from bridge.store.redis.stores import RedisStores
 from tests.contract.hot_contract import ACCOUNTS, LOG, PATIENCE, SESSION, Fed, HotContract
 from tests.databases import empty, execute
+from tests.model.world import PLACE
 from tests.tcp_proxy import TcpProxy
 
 SETTINGS = Settings(lmdb_map_mb=64, postgres_pool=4)
@@ -129,3 +131,23 @@ class TestRedisCluster(TestRedis):
     @pytest.fixture
     def server(self, redis_cluster: LocalRedis) -> LocalRedis:
         return redis_cluster
+
+
+@pytest.mark.integration
+async def test_a_view_that_did_not_last_keeps_nobody_from_the_hot_store(redis_alone: LocalRedis) -> None:
+    """Its space was emptied or changed much between two scripts: the store answers, and whoever comes next asks it."""
+    empty(redis_alone)
+    stores = RedisStores(redis_alone.url, SETTINGS)
+    store, hot = stores.open(keys.hot_space(PLACE.space)), HotRows(stores, SESSION)
+    mark = await store.commit(await store.own(), 0, Writes({b"a": b"1"}))
+
+    async def outlived(view: View) -> bytes | None:
+        await store.wipe(mark)
+        return await view.get(b"a")
+
+    async def position(view: View) -> int:
+        return view.mark.position
+
+    assert await hot.ask(PLACE.space, outlived) is None
+    assert await hot.ask(PLACE.space, position) == -1
+    await stores.close()

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple, cast
 
-from bridge.errors import Unavailable
+from bridge.errors import Outlived
 from bridge.store.contract import UNOWNED, Mark, Row
 
 OLD = b"1"
@@ -43,7 +43,7 @@ def mark_of(numbers: Sequence[bytes | None]) -> Mark:
 
 
 def looked(space: str, reply: object) -> tuple[Seen, list[bytes | None]]:
-    """The mark and the values, in one view. Raises Unavailable where the view is no longer there."""
+    """The mark and the values, in one view. Raises Outlived where the view is no longer there."""
     head, values = cast("tuple[list[bytes | None], list[bytes | None] | None]", reply)
     if values is None:
         raise outlived(space)
@@ -51,7 +51,7 @@ def looked(space: str, reply: object) -> tuple[Seen, list[bytes | None]]:
 
 
 def scanned(space: str, reply: object) -> Page:
-    """A part of a scan. Raises Unavailable where the view is no longer there."""
+    """A part of a scan. Raises Outlived where the view is no longer there."""
     _, more, *found = cast("tuple[object, int | None, list[bytes], list[bytes]]", reply)
     if more is None:
         raise outlived(space)
@@ -63,6 +63,6 @@ def _pairs(flat: list[bytes]) -> list[Row]:
     return list(zip(flat[::2], flat[1::2], strict=True))
 
 
-def outlived(space: str) -> Unavailable:
+def outlived(space: str) -> Outlived:
     """The error of a view that was held for too long, or whose space was wiped or lost under it."""
-    return Unavailable(f"{space} has changed more since this view of it began than Redis remembers; look again", 0.1)
+    return Outlived(f"{space} has changed more since this view of it began than Redis remembers; look again", 0.1)
