@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     )
     redis_timeout: Seconds = Field(5.0, description="Seconds that a command to Redis may take, fail-over included.")
     redis_replicas: int = Field(
-        0, ge=0, le=10, description="Replicas of Redis that must confirm a commit; the local cluster's is at least 1."
+        0, ge=0, le=10, description="Replicas of Redis that must confirm a commit; in a cluster at least 1 does."
     )
     redis_confirm_timeout: Seconds = Field(
         1.0, description="Seconds that they may take; after that a commit's outcome is unknown."

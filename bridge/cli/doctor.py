@@ -13,9 +13,11 @@ import typer
 from bridge.application import registered
 from bridge.cli.console import JsonFlag, out, write_json
 from bridge.errors import LighthouseError
+from bridge.local.addresses import located
 from bridge.log.published import event_schemas
 from bridge.log.published import subject as published_subject
 from bridge.settings import Settings
+from bridge.store.factory import confirming
 from bridge.survey import survey
 from bridge.wiring import Platform, open_base, open_platform
 
@@ -120,12 +122,24 @@ async def _broker(settings: Settings) -> list[Finding]:
     ]
 
 
+async def hot_store(settings: Settings) -> list[Finding]:
+    """In a Redis Cluster a commit counts only once replicas have it: each master must have so many."""
+    settings = located(settings)
+    if (found := await confirming(settings.hot_store, settings)) is None:
+        return []
+    wanted, there = found
+    problem = f"no hot row can be written: add replicas, or set LIGHTHOUSE_REDIS_REPLICAS={max(there, 1)}"
+    what = f"hot store: commits are confirmed by {wanted} of {there} replicas"
+    return [Finding(what, problem if there < wanted else "")]
+
+
 CHECKS: dict[str, Check] = {
     "disk": _disk,
     "applications": _applications,
     "kafka": _broker,
     "topics": _topics,
     "schemas": _schemas,
+    "hot store": hot_store,
 }
 INSIDE: dict[str, Callable[[Platform], Awaitable[list[Finding]]]] = {
     "owners": _owners,

@@ -37,8 +37,6 @@ def located(settings: Settings) -> Settings:
     chosen = stores_of(settings)
     found["history_store"] = _address(settings, chosen.history, "LIGHTHOUSE_HISTORY_STORE")
     found["hot_store"] = _address(settings, chosen.hot, "LIGHTHOUSE_HOT_STORE")
-    if chosen.hot == LOCAL_CLUSTER:
-        found["redis_replicas"] = max(1, settings.redis_replicas)
     return settings.model_copy(update=found)
 
 

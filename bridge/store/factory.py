@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from bridge.errors import LighthouseError
@@ -12,6 +13,9 @@ from bridge.settings import Settings
 from bridge.store.contract import Stores
 from bridge.store.lmdb_store import LmdbStores
 from bridge.store.memory import MemoryStores
+
+if TYPE_CHECKING:
+    from bridge.store.redis.stores import RedisStores
 
 LMDB_DIRECTORY = "stores"
 KNOWN = (
@@ -54,7 +58,7 @@ def _postgres(url: str, settings: Settings) -> Stores:
     return PostgresStores(url, settings)
 
 
-def _redis(url: str, settings: Settings) -> Stores:
+def _redis(url: str, settings: Settings) -> RedisStores:
     if not urlsplit(url).netloc:
         raise LighthouseError(f"{url!r} names no store: it does not say on which host; {KNOWN}")
     with _extra("redis"):
@@ -81,6 +85,20 @@ async def migrate_stores(url: str, settings: Settings) -> str | None:
         from bridge.store.postgres.link import Limits
         from bridge.store.postgres.migrate import migrate
     return await migrate(url, Limits.of(settings))
+
+
+async def confirming(url: str, settings: Settings) -> tuple[int, int] | None:
+    """How many replicas must confirm a commit there, and how many there are; None for a store that knows of none.
+
+    Raises LighthouseError, Unavailable.
+    """
+    if ADAPTERS.get(url.partition(":")[0]) is not _redis:
+        return None
+    stores = _redis(url, settings)
+    try:
+        return await stores.confirming()
+    finally:
+        await stores.close()
 
 
 ADAPTERS: dict[str, Callable[[str, Settings], Stores]] = {

@@ -148,7 +148,6 @@ def test_a_home_remembers_its_hot_store(tmp_path: Path) -> None:
         located(settings)
     with redis_server(tmp_path) as server:
         assert located(settings).hot_store == server.url
-        assert located(settings).redis_replicas == 0
 
 
 @pytest.mark.parametrize("url", [LOCAL_REDIS, LOCAL_CLUSTER, "rediss+cluster://:secret@far:6379"])
@@ -165,12 +164,11 @@ def test_a_choice_from_before_there_were_hot_stores_is_read(tmp_path: Path) -> N
     assert stores_of(Settings(home=tmp_path)) == ChosenStores("postgresql://far/away", "")
 
 
-def test_commits_to_the_local_cluster_are_confirmed_by_a_replica(tmp_path: Path) -> None:
+def test_the_local_cluster_is_found_again(tmp_path: Path) -> None:
     settings = ELSEWHERE.model_copy(update={"home": tmp_path, "hot_store": LOCAL_CLUSTER})
     with redis_server(tmp_path, cluster=True) as server:
-        assert (located(settings).hot_store, located(settings).redis_replicas) == (server.url, 1)
-        assert located(settings.model_copy(update={"redis_replicas": 2})).redis_replicas == 2
-        assert located(located(settings)).redis_replicas == 1
+        assert located(settings).hot_store == server.url
+        assert located(located(settings)) == located(settings)
 
 
 def test_a_wipe_forgets_the_server_and_the_choice(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.cli.doctor import Finding, hot_store
 from bridge.errors import Fenced, LighthouseError, NotReached, Unavailable
 from bridge.local.redis import LocalRedis
 from bridge.settings import Settings
@@ -376,6 +377,32 @@ async def test_a_server_that_has_become_a_replica_is_left(redis_alone: LocalRedi
             proxy.lead_to("127.0.0.1", node.port)
             assert await owning == Mark(1, 0, -1)
             await stores.close()
+
+
+async def test_a_cluster_s_commits_are_confirmed_though_nobody_has_set_it(redis_cluster: LocalRedis) -> None:
+    def waits() -> int:
+        told = [tell(node, "INFO", "commandstats").get("cmdstat_wait", {"calls": 0}) for node in redis_cluster.nodes]
+        return sum(int(one["calls"]) for one in told)
+
+    empty(redis_cluster)
+    stores = RedisStores(redis_cluster.url, FEW)
+    before = await asyncio.to_thread(waits)
+    store = stores.open(SPACE)
+    await store.commit(await store.own(), 0, Writes())
+    assert await asyncio.to_thread(waits) == before + 2
+    await stores.close()
+
+
+async def test_the_doctor_tells_who_confirms_commits(redis_alone: LocalRedis, redis_cluster: LocalRedis) -> None:
+    elsewhere = Settings(kafka_bootstrap="there:9092", registry_url="http://there")
+
+    async def told(server: LocalRedis, replicas: int) -> list[Finding]:
+        return await hot_store(elsewhere.model_copy(update={"hot_store": server.url, "redis_replicas": replicas}))
+
+    assert await told(redis_alone, 0) == []
+    assert await told(redis_cluster, 0) == [Finding("hot store: commits are confirmed by 1 of 2 replicas")]
+    (finding,) = await told(redis_cluster, 3)
+    assert finding.problem.startswith("no hot row can be written")
 
 
 # waiting

@@ -142,6 +142,10 @@ class Link:
         if isinstance(reply, MovedError) and node:
             self._slots.move(call.slot, (reply.host or node.address[0], reply.port))
 
+    async def replicas(self) -> int | None:
+        """How many replicas each master has at least; None outside of a cluster. Raises Unavailable."""
+        return await self._slots.replicas() if self._cluster else None
+
     async def where(self, keys: Sequence[bytes]) -> Node | None:
         """The node that has these keys, as far as is known."""
         return await self._slots.node(key_slot(keys[0]))

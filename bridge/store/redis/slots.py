@@ -9,14 +9,15 @@ from typing import Any, cast
 
 from redis.exceptions import ResponseError
 
-from bridge.errors import LighthouseError
+from bridge.errors import LighthouseError, Unavailable
 from bridge.store.redis.node import Address, Limits, Lost, Node, NotSent
 from bridge.store.redis.place import Place
 
 ASK_SECONDS = 0.5
 """Seconds that one node may take to say where the slots are, before another one is asked."""
 
-Ranges = list[tuple[int, int, Address]]
+Ranges = list[tuple[int, int, Address, int]]
+"""The first and the last slot of each, its master, and how many replicas that has."""
 
 
 class Slots:
@@ -38,8 +39,15 @@ class Slots:
             return self.at(self._place.seeds[0])
         if not self._ranges:
             await self.ask_again(self._version)
-        address = self._moved.get(slot) or next((at for low, high, at in self._ranges if low <= slot <= high), None)
+        address = self._moved.get(slot) or next((at for low, high, at, _ in self._ranges if low <= slot <= high), None)
         return None if address is None else self.at(address)
+
+    async def replicas(self) -> int:
+        """How many replicas each master of a cluster has at least. Raises Unavailable where nobody says."""
+        await self.ask_again(self._version)
+        if not self._ranges:
+            raise Unavailable("Redis: no node of the cluster says where the slots are")
+        return min(count for *_, count in self._ranges)
 
     def at(self, address: Address) -> Node:
         """The node at an address. Raises LighthouseError when all of them are closed."""
@@ -72,7 +80,7 @@ class Slots:
             self._version += 1
 
     def _candidates(self, wrong: Address | None) -> list[Address]:
-        known = {*self._place.seeds, *(address for _, _, address in self._ranges)}
+        known = {*self._place.seeds, *(address for _, _, address, _ in self._ranges)}
         order = random.sample(sorted(known), len(known))
         return sorted(order, key=lambda address: address == wrong)
 
@@ -95,4 +103,7 @@ class Slots:
 
 def _ranges(reply: Iterable[Any], here: str) -> Ranges:
     """The masters. A node that does not know its own name is where it was asked."""
-    return [(low, high, (host.decode() if host else here, port)) for low, high, (host, port, *_), *_ in reply]
+    return [
+        (low, high, (host.decode() if host else here, port), len(replicas))
+        for low, high, (host, port, *_), *replicas in reply
+    ]

@@ -18,6 +18,7 @@ from bridge.store.ranges import sorted_rows
 from bridge.store.redis.answers import looked, mark_of
 from bridge.store.redis.link import Call, Link
 from bridge.store.redis.node import Command, Limits
+from bridge.store.redis.place import place_of
 from bridge.store.redis.scripts import (
     BEAT,
     COMMIT,
@@ -151,10 +152,17 @@ class RedisStores(FarStores[RedisStore]):
     def __init__(self, url: str, settings: Settings) -> None:
         """`url` is one of `place.py`. Raises LighthouseError for any other."""
         self._limits = Limits.of(settings)
+        if place_of(url).cluster:  # a master that was replaced would answer that it has done what is then discarded
+            self._limits = replace(self._limits, replicas=max(1, self._limits.replicas))
         self._link = Link(url, self._limits)
         lookout = Link(url, replace(self._limits, connections=1))
         self._watch = RedisWatch(lookout)
         super().__init__(self._watch, lookout, self._link)
+
+    async def confirming(self) -> tuple[int, int] | None:
+        """How many replicas must confirm a commit in a cluster, and how many each master has at least; else None."""
+        there = await self._link.replicas()
+        return None if there is None else (self._limits.replicas, there)
 
     def _make(self, space: str) -> RedisStore:
         return RedisStore(space, self._link, self._watch, self._limits)
