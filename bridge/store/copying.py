@@ -1,7 +1,7 @@
 """A space copied from one store to another, page by page; an interrupted copy goes on, and both are compared.
 
 While it is copied, the target has position -1, so that nobody reads from it, and a row that tells how far the copy is.
-A processor that opens such a space begins it anew (P1).
+A processor that opens such a space begins it anew (P1). A space whose copy was finished is only compared again.
 """
 
 from __future__ import annotations
@@ -30,6 +30,10 @@ class Begun(msgspec.Struct, array_like=True, frozen=True):
     rows: int = 0
 
 
+class Different(LighthouseError):
+    """The source and its copy do not have the same rows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Copied:
     """A copied space: its rows, their bytes, its position, and how many of the rows an earlier attempt had copied."""
@@ -43,9 +47,9 @@ class Copied:
 async def copy(source: Store, target: Store, session: float, replace: bool, report: Report) -> Copied:
     """Copies a space that nobody applies, and compares the two. A source without a history leaves an empty target.
 
-    `session` is how long an owner may not have beaten, in seconds; `replace` forgets a history that the target holds.
-    Raises LighthouseError where the source has a living owner or moves meanwhile, the target holds a history, or the
-    two are not the same in the end; Unavailable, Fenced.
+    `session` is how long an owner may not have beaten, in seconds; `replace` forgets a history that the target holds,
+    and what is half copied. Raises LighthouseError where the source has a living owner or moves meanwhile, or the
+    target holds a history; Different; Unavailable, Fenced.
     """
     async with source.view() as view:
         origin = view.mark
@@ -53,6 +57,13 @@ async def copy(source: Store, target: Store, session: float, replace: bool, repo
             raise LighthouseError(f"its owner beat {view.beat_age:.1f} s ago: end the processors first")
     if origin.position < 0:
         return Copied(0, 0, origin.position, 0)
+    if await _finished(target, origin):
+        try:
+            count, size = await _compare(source, target, origin, report)
+            return Copied(count, size, origin.position, count)
+        except Different:
+            if not replace:
+                raise
     mark, begun = await _begin(target, origin, replace)
     earlier = begun.rows
     while rows := await _page(source, origin, begun.last):
@@ -73,6 +84,12 @@ encode = msgspec.msgpack.encode
 decode = msgspec.msgpack.Decoder(Begun).decode
 
 
+async def _finished(target: Store, origin: Mark) -> bool:
+    """Whether the target is as far as the source is, with no copy of it under way."""
+    async with target.view() as view:
+        return view.mark.position == origin.position and await view.get(keys.COPY) is None
+
+
 async def _begin(target: Store, origin: Mark, replace: bool) -> tuple[Mark, Begun]:
     """Takes the target over; answers how far the copy is."""
     async with target.view() as view:
@@ -83,7 +100,7 @@ async def _begin(target: Store, origin: Mark, replace: bool) -> tuple[Mark, Begu
         raw = await view.get(keys.COPY)
         empty = not await view.scan(b"", limit=1)
     begun = decode(raw) if raw is not None and mark.position < 0 else None
-    if begun is not None and begun.source == origin:
+    if begun is not None and begun.source == origin and not replace:
         return mark, begun
     return (mark if empty else await target.wipe(mark)), Begun(origin)
 
@@ -107,7 +124,7 @@ def _copied(key: bytes) -> bool:
 
 
 async def _compare(source: Store, target: Store, origin: Mark, report: Report) -> tuple[int, int]:
-    """How many rows there are, and their bytes. Raises LighthouseError with the first key at which the two differ."""
+    """How many rows there are, and their bytes. Raises Different, and LighthouseError where the source moves."""
     count, size, after = 0, 0, b""
     there: list[Row] = []
     while rows := await _page(source, origin, after):
@@ -117,13 +134,13 @@ async def _compare(source: Store, target: Store, origin: Mark, report: Report) -
                 break
             there += more
         if there[: len(rows)] != rows:
-            raise LighthouseError(f"the copy is not the same at {_different(rows, there)!r}: copy it again, --replace")
+            raise Different(f"the copy is not the same at {_different(rows, there)!r}: copy it again, with --replace")
         there = there[len(rows) :]
         count, after = count + len(rows), rows[-1][0]
         size += sum(len(key) + len(value) for key, value in rows)
         report(len(rows))
     if there or await _page(target, None, after):
-        raise LighthouseError("the copy has rows that the source does not have: copy it again, with --replace")
+        raise Different("the copy has rows that the source does not have: copy it again, with --replace")
     return count, size
 
 

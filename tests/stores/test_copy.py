@@ -106,6 +106,30 @@ async def test_an_interrupted_copy_goes_on(source: Store, target: Store, monkeyp
     assert await rows_of(target) == await rows_of(source)
 
 
+async def test_a_copy_that_was_finished_is_compared_and_left_as_it_is(source: Store, target: Store) -> None:
+    """The first partitions of a copy that was interrupted in a later one."""
+    first = await moved(source, target)
+    mark = await mark_of(target)
+    for replace in (False, True):
+        assert await moved(source, target, replace) == Copied(first.rows, first.bytes, 77, first.rows)
+        assert await mark_of(target) == mark, "nothing is written"
+
+
+async def test_a_finished_copy_that_is_not_the_same_is_copied_again_with_replace(source: Store, target: Store) -> None:
+    await moved(source, target)
+    await behind(target, 77, Writes({b"k02500": b"another"}))
+    with pytest.raises(LighthouseError, match="not the same at b'k02500': copy it again, with --replace"):
+        await moved(source, target)
+    assert (await moved(source, target, replace=True)).earlier == 0
+    assert await rows_of(target) == await rows_of(source)
+
+
+async def test_a_store_under_two_names_is_not_wiped_as_its_own_copy(source: Store) -> None:
+    rows, mark = await rows_of(source), await mark_of(source)
+    await moved(source, source, replace=True)
+    assert (await rows_of(source), await mark_of(source)) == (rows, mark)
+
+
 async def test_a_copy_of_another_moment_is_not_gone_on_with(source: Store, target: Store) -> None:
     begun = copying.encode(copying.Begun(Mark(1, 1, 3), b"old", 1))
     await target.commit(await target.own(), -1, Writes({b"old": b"1", keys.COPY: begun}))
@@ -162,9 +186,11 @@ async def test_what_is_not_the_same_is_found(source: Store, target: Store, write
         if sum(copied) == len(ROWS) + 1:
             now(behind(target, -1, writes))
 
-    with pytest.raises(LighthouseError, match="the copy"):
+    with pytest.raises(LighthouseError, match=r"the copy .* copy it again, with --replace"):
         await copy(source, target, 3.0, False, report)
     assert (await mark_of(target)).position == UNOWNED.position
+    assert (await moved(source, target, replace=True)).earlier == 0
+    assert await rows_of(target) == await rows_of(source)
 
 
 async def test_what_commits_changed_of_hot_rows_stays_behind(clock: Clock, source: Store, target: Store) -> None:
