@@ -1,4 +1,4 @@
-"""`settings`: every setting with its value here, its default and what it does."""
+"""`settings`: every setting with its value here, passwords apart, its default and what it does."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 from bridge.cli.console import JsonFlag, write_json, write_table
 from bridge.settings import Settings
+from bridge.urls import without_secret
 
 PREFIX = "LIGHTHOUSE_"
 
@@ -22,7 +23,8 @@ def settings(
         typer.echo("\n".join(page()))
         return
     here = Settings()
-    rows = [{"name": name, "value": str(getattr(here, field)), "meaning": text} for field, name, _, text in _fields()]
+    values = {name: without_secret(str(getattr(here, field))) for field, name, _, _ in _fields()}
+    rows = [{"name": name, "value": values[name], "meaning": text} for _, name, _, text in _fields()]
     if json:
         write_json(rows)
     else:
@@ -33,7 +35,8 @@ def page() -> Iterator[str]:
     """The lines of docs/settings.md."""
     yield "# Settings"
     yield ""
-    yield "Each is an environment variable; `lighthouse settings` shows the values in force. Times are in seconds."
+    yield "Each is an environment variable; `lighthouse settings` shows the values in force, without passwords."
+    yield "Times are in seconds."
     yield ""
     yield "| variable | default | meaning |"
     yield "|---|---|---|"

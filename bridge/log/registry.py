@@ -13,6 +13,7 @@ import httpx
 
 from bridge.errors import LighthouseError, SchemaError
 from bridge.log.compose import Schema, canonical
+from bridge.urls import without_secret
 
 COMPATIBILITY = "BACKWARD_TRANSITIVE"
 
@@ -85,7 +86,9 @@ class Registry:
         try:
             response = await self._http.request(method, path, json=body)
         except httpx.HTTPError as error:
-            raise RegistryAway(f"the schema registry at {self.url} did not answer: {error!r}") from error
+            raise RegistryAway(
+                f"the schema registry at {without_secret(self.url)} did not answer: {error!r}"
+            ) from error
         if response.status_code == 404:
             return None
         if response.status_code in (409, 422):

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from bridge.errors import LighthouseError
 from bridge.settings import Settings
 from bridge.store.contract import Stores
 from bridge.store.lmdb_store import LmdbStores
 from bridge.store.memory import MemoryStores
+from bridge.urls import RESERVED, without_secret
 
 if TYPE_CHECKING:
     from bridge.store.redis.stores import RedisStores
@@ -31,36 +32,47 @@ def open_stores(url: str, settings: Settings) -> Stores:
     """
     adapter = ADAPTERS.get(url.partition(":")[0])
     if adapter is None:
-        raise LighthouseError(f"{url!r} names no store; {KNOWN}")
+        raise _refused(url)
     return adapter(url, settings)
+
+
+def _refused(url: str, why: str = "") -> LighthouseError:
+    return LighthouseError(f"{without_secret(url)!r} names no store{f': {why}' if why else ''}; {KNOWN}")
+
+
+def _parts(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        raise _refused(url, RESERVED) from None  # what was raised may have the password
 
 
 def _memory(url: str, _: Settings) -> Stores:
     if url not in ("memory", "memory:"):
-        raise LighthouseError(f"{url!r} names no store: memory has no place; {KNOWN}")
+        raise _refused(url, "memory has no place")
     return MemoryStores()
 
 
 def _lmdb(url: str, settings: Settings) -> Stores:
     if url in ("lmdb", "lmdb:"):
         return LmdbStores(settings.root / LMDB_DIRECTORY, settings)
-    parts = urlsplit(url)
+    parts = _parts(url)
     if parts.netloc or not parts.path.startswith("/") or parts.query or parts.fragment:
-        raise LighthouseError(f"{url!r} names no store: lmdb takes an absolute path and nothing else; {KNOWN}")
+        raise _refused(url, "lmdb takes an absolute path and nothing else")
     return LmdbStores(Path(unquote(parts.path)), settings)
 
 
 def _postgres(url: str, settings: Settings) -> Stores:
-    if not urlsplit(url).netloc:
-        raise LighthouseError(f"{url!r} names no store: it does not say on which host; {KNOWN}")
+    if not _parts(url).netloc:
+        raise _refused(url, "it does not say on which host")
     with _extra("postgres"):
         from bridge.store.postgres.stores import PostgresStores
     return PostgresStores(url, settings)
 
 
 def _redis(url: str, settings: Settings) -> RedisStores:
-    if not urlsplit(url).netloc:
-        raise LighthouseError(f"{url!r} names no store: it does not say on which host; {KNOWN}")
+    if not _parts(url).netloc:
+        raise _refused(url, "it does not say on which host")
     with _extra("redis"):
         from bridge.store.redis.stores import RedisStores
     return RedisStores(url, settings)

@@ -20,7 +20,7 @@ from alembic.script import ScriptDirectory
 from bridge.errors import Fenced, LighthouseError, NotReached, Unavailable
 from bridge.local.postgres import LocalPostgres
 from bridge.settings import Settings
-from bridge.store.contract import Mark, Stores, Writes
+from bridge.store.contract import UNOWNED, Mark, Stores, Writes
 from bridge.store.factory import open_stores
 from bridge.store.postgres.link import VERSION, Limits, server_settings
 from bridge.store.postgres.migrate import SCRIPTS, migrate
@@ -383,6 +383,24 @@ def test_the_version_is_the_newest_migration() -> None:
 def test_a_url_without_a_host_is_refused(url: str) -> None:
     with pytest.raises(LighthouseError, match="names no store"):
         open_stores(url, Settings())
+
+
+async def test_the_password_need_not_stand_in_the_url(
+    tables: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = urlsplit(tables)
+    file = tmp_path / "passwords"
+    file.touch(mode=0o600)
+    file.write_text(f"{whole.hostname}:{whole.port}:*:{whole.username}:{whole.password}\n")
+    bare = tables.replace(f":{whole.password}@", "@")
+    assert bare != tables
+    for name, value in (("PGPASSFILE", str(file)), ("PGPASSWORD", str(whole.password))):
+        with monkeypatch.context() as environment:
+            environment.setenv(name, value)
+            assert await migrate(bare, Limits.of(FEW)) == VERSION
+            stores = PostgresStores(bare, FEW)
+            assert await mark_of(stores.open("lighthouse.unknown-0")) == UNOWNED
+            await stores.close()
 
 
 KEYS = [b"k%06d" % number for number in range(100, 20_000, 1_999)]

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 OURS = ("bridge", "streams", "lighthouse")
 
 LEVELS: list[set[str]] = [
-    {"bridge.errors", "bridge.collector", "bridge.opaque"},
+    {"bridge.errors", "bridge.collector", "bridge.opaque", "bridge.urls"},
     {"bridge.events", "bridge.decider", "bridge.upcast", "bridge.settings", "bridge.times"},
     {"bridge.reactions", "bridge.timings", "bridge.states"},
     {"bridge.projection", "bridge.decisions", "bridge.views", "bridge.commands"},

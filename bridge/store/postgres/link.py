@@ -12,6 +12,7 @@ import asyncpg
 
 from bridge.errors import LighthouseError, Unavailable
 from bridge.settings import Settings
+from bridge.urls import RESERVED, without_secret
 
 Connection: TypeAlias = "asyncpg.Connection | asyncpg.pool.PoolConnectionProxy"
 
@@ -122,7 +123,8 @@ class Link:
         )
         try:
             await pool
-            connection = await pool.acquire(timeout=limits.connect)
+            with addressed(self._url):
+                connection = await pool.acquire(timeout=limits.connect)
             with closed_where_broken(connection):
                 found = await connection.fetchval(f"SELECT version_num FROM {VERSIONS}")
             await pool.release(connection)
@@ -178,6 +180,17 @@ def server_settings(limits: Limits) -> dict[str, str]:
         "enable_mergejoin": "off",
         "enable_bitmapscan": "off",
     }
+
+
+@contextmanager
+def addressed(url: str) -> Iterator[None]:
+    """Raises LighthouseError, without the password, for a URL that asyncpg cannot take apart."""
+    try:
+        yield
+    except asyncpg.InterfaceError:
+        raise
+    except ValueError:
+        raise LighthouseError(f"{without_secret(url)!r} names no PostgreSQL: {RESERVED}") from None
 
 
 @contextmanager

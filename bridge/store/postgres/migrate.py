@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from bridge.errors import LighthouseError
-from bridge.store.postgres.link import VERSION, Limits, explained, server_settings
+from bridge.store.postgres.link import VERSION, Limits, addressed, explained, server_settings
 
 SCRIPTS = Path(__file__).with_name("migrations")
 LOCK = 0x6C69676874686F75
@@ -23,11 +23,12 @@ LOCK = 0x6C69676874686F75
 async def migrate(url: str, limits: Limits) -> str:
     """Makes the tables, or brings them up to date; answers the version. Harmless when nothing is to be done.
 
-    Raises Unavailable, and LighthouseError where the database belongs to a newer release.
+    Raises Unavailable, and LighthouseError for a wrong URL, or a database that belongs to a newer release.
     """
 
     async def connect() -> asyncpg.Connection:
-        return await asyncpg.connect(url, timeout=limits.connect, server_settings=server_settings(limits))
+        with addressed(url):
+            return await asyncpg.connect(url, timeout=limits.connect, server_settings=server_settings(limits))
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
     try:

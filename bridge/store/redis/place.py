@@ -10,6 +10,7 @@ from redis.asyncio.connection import Connection, SSLConnection, parse_url
 
 from bridge.errors import LighthouseError
 from bridge.store.redis.node import Address
+from bridge.urls import RESERVED, without_secret
 
 PORT = 6379
 CLUSTER = "+cluster"
@@ -49,7 +50,7 @@ def place_of(url: str) -> Place:
         _require(cluster or len(seeds) == 1, "several hosts are those of a cluster: redis+cluster://…")
         return Place(seeds, cluster, _connecting(kind, options))
     except (ValueError, TypeError) as error:
-        raise LighthouseError(f"{parts._replace(netloc=hosts).geturl()!r} names no Redis: {error}") from error
+        raise LighthouseError(f"{without_secret(url)!r} names no Redis: {error}") from error
 
 
 def _require(right: bool, otherwise: str) -> None:
@@ -60,7 +61,10 @@ def _require(right: bool, otherwise: str) -> None:
 def _address(host: str) -> Address:
     parts = urlsplit(f"//{host}")
     _require(bool(parts.hostname), "it does not say on which host")
-    return str(parts.hostname), parts.port or PORT
+    try:
+        return str(parts.hostname), parts.port or PORT
+    except ValueError:
+        raise ValueError(RESERVED) from None  # what was raised may have the password
 
 
 def _connecting(kind: object, options: dict[str, object]) -> Callable[[Address], Connection]:
