@@ -52,6 +52,14 @@ def test_who_is_waited_for_says_when_it_is_ready() -> None:
                 assert services()[other].get("restart", "no") == "no", f"{other} would be started for ever"
 
 
+def test_a_health_check_asks_where_its_server_listens() -> None:
+    """BusyBox's wget takes `localhost` for ::1 alone, and nginx is told to listen on IPv4."""
+    for one in services().values():
+        check = one.get("healthcheck", {"test": []})["test"]
+        assert "wget" not in check or "//localhost" not in check[-1]
+    assert services()["front"]["healthcheck"]["test"][-1] == "http://127.0.0.1/health/live"
+
+
 def test_no_process_of_the_platform_starts_before_all_is_prepared() -> None:
     for name in ("processor", "reactors", "api"):
         assert services()[name]["depends_on"] == {"prepare": {"condition": "service_completed_successfully"}}
