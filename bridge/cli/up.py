@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shlex
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from typing import Annotated, Protocol
 import httpx
 import typer
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from bridge.cli.console import err, out
@@ -28,6 +30,7 @@ from bridge.local.fleet import MOST, Fleet
 from bridge.local.postgres import LOCAL_POSTGRES, start_postgres
 from bridge.local.redis import LOCAL_CLUSTER, LOCAL_REDIS, start_redis, start_redis_cluster
 from bridge.local.services import Service, stop_all
+from bridge.local.upkeep import Served, keep
 from bridge.settings import Settings
 from bridge.store.factory import migrate_stores
 from bridge.survey import CategoryStatus, PartitionStatus, by_category, survey
@@ -42,7 +45,7 @@ TRY_NEXT = """
 """
 
 
-class Server(Protocol):
+class Server(Served, Protocol):
     """What the local servers have in common."""
 
     @property
@@ -106,7 +109,8 @@ def _run(plan: Plan, stack: ExitStack, once: bool) -> None:
     began = time.monotonic()
     if plan.settings.history_store or plan.settings.hot_store:
         choose_stores(plan.settings, stores_of(plan.settings))
-    settings = servers(plan.settings, stack)
+    running = servers(plan.settings, stack)
+    settings = located(plan.settings)
     with err.status("topics and schemas"):
         plan.interrupts.run(_prepare(settings))
     fleet, apis = Fleet(settings, plan.instances), _apis(settings, plan.apis)
@@ -121,11 +125,11 @@ def _run(plan: Plan, stack: ExitStack, once: bool) -> None:
     for command in plan.then:
         subprocess.run(shlex.split(command), check=False)
     if not once:
-        _stay(plan, fleet, apis)
+        _stay(plan, running, fleet, apis)
 
 
-def servers(settings: Settings, stack: ExitStack) -> Settings:
-    """Starts what no address is set for, all at once; answers the settings with the addresses."""
+def servers(settings: Settings, stack: ExitStack) -> Sequence[Server]:
+    """Starts what no address is set for, all at once."""
     starts: list[Start] = []
     if not settings.kafka_bootstrap:
         starts.append(start_kafka)
@@ -139,7 +143,7 @@ def servers(settings: Settings, stack: ExitStack) -> Settings:
         stack.callback(_stop_servers, started)
         for future in futures:
             started.append(future.result())  # noqa: PERF401 - what has started must be stopped if the next one fails
-    return located(settings)
+    return started
 
 
 def _stop_servers(servers: list[Server]) -> None:
@@ -187,20 +191,25 @@ def _ready(http: httpx.Client) -> bool:
         return False
 
 
-def _stay(plan: Plan, fleet: Fleet, apis: Sequence[Service]) -> None:
+def _stay(plan: Plan, running: Sequence[Server], fleet: Fleet, apis: Sequence[Service]) -> None:
     """The live status, once a second, and a new process for each that dies."""
+
+    async def stay() -> None:
+        await asyncio.gather(_watch(plan.settings, fleet, apis), keep(running, _tell))
+
     stream = f"project/{Path.cwd().name}"
     out.print(f"\n[bold]{plan.url}[/bold]  (its API: {plan.url}/docs)")
     out.print(TRY_NEXT.format(lighthouse=sys.argv[0], stream=stream, url=plan.url))
-    plan.interrupts.run(_watch(plan.settings, fleet, apis))
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())  # which tells each attempt to connect
+    plan.interrupts.run(stay())
 
 
 async def _watch(settings: Settings, fleet: Fleet, apis: Sequence[Service]) -> None:
     async with open_platform(settings) as platform:
         with Live(console=err, refresh_per_second=2, transient=True) as live:
-            applied = 0
+            applied, trouble = 0, ""
             while True:
-                found = await _survey(platform)
+                found, trouble = await _survey(platform, trouble)
                 total = sum(max(one.position, 0) for one in found)
                 categories = by_category(found, settings.session)
                 live.update(_picture(categories, [*fleet.services, *apis], total - applied if applied else 0))
@@ -211,12 +220,18 @@ async def _watch(settings: Settings, fleet: Fleet, apis: Sequence[Service]) -> N
                 await asyncio.sleep(1.0)
 
 
-async def _survey(platform: Platform) -> list[PartitionStatus]:
+async def _survey(platform: Platform, before: str) -> tuple[list[PartitionStatus], str]:
+    """The partitions, or what is wrong, which is printed where it is another thing than before."""
     try:
-        return await survey(platform.spaces, platform.reader)
+        return await survey(platform.spaces, platform.reader), ""
     except LighthouseError as error:
-        err.print(f"[yellow]{error}[/yellow]")
-        return []
+        if str(error) != before:
+            _tell(str(error))
+        return [], str(error)
+
+
+def _tell(line: str) -> None:
+    err.print(f"[yellow]{escape(line)}[/yellow]", soft_wrap=True)
 
 
 def _picture(found: list[CategoryStatus], services: list[Service], rate: int) -> Table:

@@ -19,6 +19,9 @@ TAIL_LINES = 15
 PAUSE = 0.05
 """Seconds between two looks whether it answers."""
 
+REST = 1.0
+"""Seconds before a child that has ended by itself is started again."""
+
 TETHER = Path(__file__).with_name("tether.py")
 
 # What a log says when a child dies, and what to do about it. The first that is found is told.
@@ -38,9 +41,10 @@ _STARTER = ThreadPoolExecutor(1, thread_name_prefix="lighthouse-children")
 class Child:
     """A process in a group of its own, so that the terminal's Ctrl-C reaches the parent alone."""
 
-    def __init__(self, name: str, command: Sequence[str], log: Path, directory: Path) -> None:
+    def __init__(self, name: str, command: Sequence[str], log: Path, directory: Path, rest: float = REST) -> None:
         self.name = name
         self.log = log
+        self.rest = rest
         self._command = command
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
@@ -80,7 +84,15 @@ class Child:
         """Raises LocalError with the end of the log when the child has died."""
         if self._process is None or self.exit_code is None:
             return
-        raise LocalError(died(self.name, self._process.returncode, self.log))
+        raise LocalError(f"{self.ending}\n{tail(self.log)}")
+
+    @property
+    def ending(self) -> str:
+        """How it ended, on one line, its likely cause with it."""
+        code = self.exit_code
+        assert code is not None
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        return f"{self.name} {how}; {cause(self.log)}"
 
     def await_answer(self, answers: Callable[[], bool], timeout: float) -> None:
         """Returns once it answers. Raises LocalError when it has died, or does not answer within `timeout` seconds."""
@@ -160,12 +172,6 @@ def tail(log: Path, lines: int = TAIL_LINES) -> str:
 def late(name: str, timeout: float, log: Path) -> str:
     """The sentence for a child that runs but does not answer."""
     return f"{name} did not answer in {timeout:g} s; {cause(log)}\n{tail(log)}"
-
-
-def died(name: str, code: int, log: Path) -> str:
-    """The sentence for a child that has ended by itself, its likely cause first."""
-    how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-    return f"{name} {how}; {cause(log)}\n{tail(log)}"
 
 
 def cause(log: Path) -> str:

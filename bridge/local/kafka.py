@@ -69,14 +69,19 @@ class LocalKafka:
         """Whether this is the first run, whose stop takes some 10 s more: it writes the cache of the next starts."""
         return self.draft is not None
 
+    @property
+    def children(self) -> tuple[Child, ...]:
+        """The brokers' processes."""
+        return tuple(broker.child for broker in self.brokers)
+
     def check(self) -> None:
         """Raises LocalError with the end of the log of the first broker that died."""
-        for broker in self.brokers:
-            broker.child.check()
+        for child in self.children:
+            child.check()
 
     def stop(self, timeout: float = STOP_SECONDS) -> None:
         """Stops every broker, killing what is left after `timeout` seconds; a first run takes some more to train."""
-        stop_all([broker.child for broker in self.brokers], timeout + (java.DUMP_SECONDS if self.draft else 0.0))
+        stop_all(self.children, timeout + (java.DUMP_SECONDS if self.draft else 0.0))
         if self.draft:
             self.jvm.keep(self.draft)
         self.claim.release()
@@ -95,7 +100,7 @@ class LocalKafka:
 
     def record(self) -> None:
         """Writes down who runs."""
-        self.claim.record([(broker.child.name, broker.pid) for broker in self.brokers])
+        self.claim.record([(child.name, child.pid) for child in self.children])
 
     def _broker(self, node: int) -> Broker:
         found = [broker for broker in self.brokers if broker.node == node]
@@ -129,7 +134,7 @@ def _start(settings: Settings, claim: Claim, on_progress: Report) -> LocalKafka:
         _launch(kafka)
         await_ready(kafka.brokers, len(kafka.brokers), settings.start_timeout)
     except BaseException:
-        stop_all([broker.child for broker in kafka.brokers], 0.0)
+        stop_all(kafka.children, 0.0)
         raise
     return kafka
 
@@ -178,8 +183,8 @@ def _broker(settings: Settings, cluster: Cluster, jvm: Jvm, node: int, draft: Pa
 
 def _launch(kafka: LocalKafka) -> None:
     kafka.jvm.touch()
-    for broker in kafka.brokers:
-        broker.child.start()
+    for child in kafka.children:
+        child.start()
     kafka.record()
 
 

@@ -73,6 +73,11 @@ class LocalPostgres:
         """The process id of its postmaster; it changes with a restart."""
         return self.child.pid
 
+    @property
+    def children(self) -> tuple[Child, ...]:
+        """Its one process."""
+        return (self.child,)
+
     def check(self) -> None:
         """Raises LocalError with the end of its log when it has died."""
         self.child.check()
@@ -107,8 +112,12 @@ class LocalPostgres:
     def begin(self) -> None:
         """Starts the process, perhaps after an end of it, and waits until it answers. Raises LocalError."""
         self.child.start()
-        self.claim.record([(self.child.name, self.child.pid)])
+        self.record()
         await_ready(self.child, self.url, self.start_timeout)
+
+    def record(self) -> None:
+        """Writes down who runs."""
+        self.claim.record([(self.child.name, self.child.pid)])
 
 
 def start_postgres(settings: Settings, on_progress: Report = silent) -> LocalPostgres:

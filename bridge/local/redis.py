@@ -19,7 +19,7 @@ import msgspec
 
 from bridge.errors import LocalError
 from bridge.local import ports
-from bridge.local.child import PAUSE, Child, late, stop_all
+from bridge.local.child import PAUSE, REST, Child, late, stop_all
 from bridge.local.home import Claim, replace, require_ours
 from bridge.local.jars import Report, silent
 from bridge.settings import Settings
@@ -37,6 +37,9 @@ STOP_SECONDS = 5.0
 ASK_SECONDS = 1.0
 NODE_TIMEOUT_MS = 2000
 """A master that is silent for so long is replaced, which takes a second or two more."""
+
+REPLACED = 3 * NODE_TIMEOUT_MS / 1000
+"""Seconds before a node that has ended comes back, empty: as a master still, it would empty its replicas as well."""
 
 SERVER = {
     "bind": ports.HOST,
@@ -110,14 +113,19 @@ class LocalRedis:
     start_timeout: float
     training: bool = False
 
+    @property
+    def children(self) -> tuple[Child, ...]:
+        """The nodes' processes."""
+        return tuple(node.child for node in self.nodes)
+
     def check(self) -> None:
         """Raises LocalError with the end of the log of the first node that died."""
-        for node in self.nodes:
-            node.child.check()
+        for child in self.children:
+            child.check()
 
     def stop(self, timeout: float = STOP_SECONDS) -> None:
         """Stops every node, killing what is left after `timeout` seconds."""
-        stop_all([node.child for node in self.nodes], timeout)
+        stop_all(self.children, timeout)
         self.claim.release()
 
     def node(self, number: int) -> RedisNode:
@@ -139,7 +147,7 @@ class LocalRedis:
 
     def record(self) -> None:
         """Writes down who runs."""
-        self.claim.record([(node.child.name, node.pid) for node in self.nodes])
+        self.claim.record([(child.name, child.pid) for child in self.children])
 
 
 def start_redis(settings: Settings, on_progress: Report = silent) -> LocalRedis:
@@ -240,7 +248,8 @@ def _nodes(settings: Settings, program: Path, serving: RedisServing) -> tuple[Re
         if serving.buses:
             replace(home / "nodes.conf", map_of(serving, names, number).encode())
         log = settings.root / "logs" / f"redis-{number}.log"
-        child = Child(f"redis-{number}", [str(program), str(home / "redis.conf")], log, home)
+        rest = REPLACED if serving.buses else REST
+        child = Child(f"redis-{number}", [str(program), str(home / "redis.conf")], log, home, rest)
         nodes.append(RedisNode(number, port, serving.password, child))
     return tuple(nodes)
 

@@ -61,6 +61,11 @@ class LocalRegistry:
         """Whether this is the first run, whose stop takes some 10 s more: it writes the cache of the next starts."""
         return self.draft is not None
 
+    @property
+    def children(self) -> tuple[Child, ...]:
+        """Its one process."""
+        return (self.child,)
+
     def check(self) -> None:
         """Raises LocalError with the end of its log when it has died."""
         self.child.check()
@@ -84,8 +89,12 @@ class LocalRegistry:
     def begin(self) -> None:
         """Starts the process and waits until it answers. Raises LocalError."""
         self.child.start()
-        self.claim.record([(self.child.name, self.child.pid)])
+        self.record()
         await_ready(self)
+
+    def record(self) -> None:
+        """Writes down who runs."""
+        self.claim.record([(self.child.name, self.child.pid)])
 
 
 def start_registry(settings: Settings, on_progress: Report = silent) -> LocalRegistry:
