@@ -26,6 +26,7 @@ from bridge.history.times import ClockName
 from bridge.log.avro import CategorySchema, encode
 from bridge.log.record import headers_of
 from bridge.store import keys
+from tests.model.answers import answered
 from tests.model.checks import acknowledged, as_of, moments, rebuilt, refused
 from tests.model.reference import Fact, Truth, balance, memos
 from tests.model.world import COMPOSED, KNOWN, PLACE, UNKNOWN, Ask, Attempt, Process, World, now
@@ -160,8 +161,8 @@ class Play:
         self.world.settle(process)
         if process is not self.world.current:
             assert store.state is before, "I6: a zombie wrote"
-        if process.dead and process.task is not None:
-            assert isinstance(process.task.exception(), Fenced), process.task.exception()
+        if process.dead and process.task is not None and (error := process.task.exception()):
+            answered(error, Fenced)
 
     def wait(self, seconds: float, beats: bool) -> None:
         self.world.loop.advance(seconds)
@@ -200,7 +201,7 @@ class Play:
         elif isinstance(error, Unknown):
             return
         else:
-            assert isinstance(error, (Conflict, Refused, KeyReused, Unavailable)), error
+            answered(error, Conflict, Refused, KeyReused, Unavailable)
             refused(attempt, error, self.world.attempts)
             self.world.void.extend(attempt.flights)
 

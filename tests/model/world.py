@@ -25,6 +25,7 @@ from bridge.ticks import Ticker
 from bridge.typed import Typed
 from streams.owner import Code, Owner
 from tests.model import account
+from tests.model.answers import answered
 from tests.model.reference import Truth, truth
 from tests.simlog import (
     Flight,
@@ -293,9 +294,10 @@ class World:
         """Lets a process go on; one whose step failed is dead."""
         self.loop.settle()
         if process.task is not None and process.task.done():
-            process.dead = process.task.exception() is not None
-            if process.dead:
-                assert isinstance(process.task.exception(), LighthouseError), process.task.exception()
+            error = process.task.exception()
+            process.dead = error is not None
+            if error is not None:
+                answered(error, LighthouseError)
             else:
                 process.task = None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
@@ -28,7 +28,7 @@ from tests.model.world import Server as ApiServer
 from tests.simlog import Flight, Gate, GatedStores, SimProducer, SimRegistry, identity_of
 from tests.simulation.group import Coordinator, Turn
 from tests.simulation.process import Around, Member, Pace, SimReader
-from tests.simulation.projected import Weather, catalogs
+from tests.simulation.projected import MERGED, Weather, catalogs
 from tests.simulation.server import Server
 from tests.simulation.settings import (
     COMPOSED,
@@ -56,7 +56,7 @@ class Query:
     name: str
     key: str
     when: When
-    task: asyncio.Task[Any]
+    task: asyncio.Task[Any] = field(repr=False)
     judged: bool = False
 
 
@@ -133,6 +133,12 @@ class Cluster(World):
     def place_of(self, stream: str) -> Place:
         """Where a stream of accounts lies."""
         return ACCOUNTS[partition_of(stream.encode(), len(ACCOUNTS))]
+
+    def holding(self, query: Query) -> list[Place]:
+        """Where a row may lie: of a projection that is merged, everywhere; of another, with its stream."""
+        if query.name == MERGED:
+            return ACCOUNTS
+        return [self.place_of(query.key)] if query.key.startswith("account/") else []
 
     def head(self, stream: str) -> int:
         """The version that the next event gets, once the log is applied."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import add
 
@@ -10,17 +11,18 @@ from bridge.decisions import Build
 from bridge.errors import (
     Conflict,
     KeyReused,
-    LighthouseError,
     NotFound,
     NotReached,
     Refused,
     Unavailable,
     Unknown,
 )
+from bridge.events import Position
 from bridge.log.record import Place
 from bridge.query.reader import Row
 from bridge.store import keys
 from bridge.store.rows import Progress
+from tests.model.answers import Crash, answered
 from tests.model.checks import acknowledged, refused
 from tests.model.world import Attempt
 from tests.simulation.cluster import ACCOUNTS, PLACES, Cluster, Query, category_of
@@ -33,6 +35,7 @@ class Checks:
     def __init__(self, world: Cluster) -> None:
         self.world = world
         self.final: dict[tuple[str, int], int | None] = {}
+        self.judged = Counter[str]()
         self._checked: dict[Place, tuple[object, int]] = {}
         self._complete: set[tuple[str, Build, Place]] = set()
         self._answering: dict[str, Build] = {}
@@ -42,7 +45,8 @@ class Checks:
         """Every invariant, as things are now. Raises AssertionError."""
         for member in self.world.members:
             if not member.dead and member.task.done() and (error := member.task.exception()) is not None:
-                raise AssertionError(f"a process died of {error!r}") from error
+                kind = AssertionError if isinstance(error, AssertionError) else Crash
+                raise kind(f"a process died of {error!r}") from error
         self._answers_hold()
         for place in ACCOUNTS:
             self._space_holds(place)
@@ -69,7 +73,7 @@ class Checks:
         elif isinstance(error, Unknown):
             return
         else:
-            assert isinstance(error, (Conflict, Refused, KeyReused, Unavailable)), error
+            answered(error, Conflict, Refused, KeyReused, Unavailable)
             refused(attempt, error, self.world.attempts)
             self.world.void.extend(attempt.flights)
 
@@ -129,40 +133,59 @@ class Checks:
             if query.task.done() and not query.judged:
                 query.judged = True
                 self._answer_holds(query)
-        whole = {place: self.world.in_order(place) for place in ACCOUNTS}
+        whole = {place: self.world.in_order(place) for place in ACCOUNTS} if self.final else {}
         for (key, at), value in self.final.items():
             assert as_of("past", 1, whole[self.world.place_of(key)], key, at) == value, f"I7: past {key} at {at}"
 
     def _answer_holds(self, query: Query) -> None:
         error = query.task.exception()
-        if error is not None and not isinstance(error, NotFound):
-            assert isinstance(error, (Unavailable, NotReached)), error
-            return
-        if isinstance(error, LighthouseError):
-            if error.position is not None:
-                self._row_holds(query, None, None)
-            return
-        row: Row = query.task.result()
-        at = {(category_of(one), one.partition): one.offset for one in row.seen.positions}
+        if error is None:
+            row: Row = query.task.result()
+            self._was_asked_for(query, row.seen.positions)
+            self._row_holds(query, row)
+        elif isinstance(error, NotFound):
+            assert isinstance(error.position, tuple), f"{query} is not told of when it is that there is no row"
+            self._was_asked_for(query, error.position)
+            self._no_row_holds(query, error.position)
+        else:
+            answered(error, Unavailable, NotReached)
+            self.judged["none"] += 1
+
+    def _was_asked_for(self, query: Query, positions: Sequence[Position]) -> None:
+        """An answer is read where the row may be, and no earlier than was wanted (read your writes)."""
+        at = {(category_of(one), one.partition): one.offset for one in positions}
+        assert at.keys() == {(place.category, place.partition) for place in self.world.holding(query)}, query
         for where, wanted in (query.when.wanted or {}).items():
             assert at.get(where, wanted) >= wanted, f"{query} was answered from {at}"
-        self._row_holds(query, row, row.value)
 
-    def _row_holds(self, query: Query, row: Row | None, value: int | None) -> None:
-        if row is None or row.seen.behind:
+    def _row_holds(self, query: Query, row: Row) -> None:
+        if row.seen.behind:
+            self.judged["behind"] += 1
             return
-        version, parts = row.seen.build[0], []
-        for position in row.seen.positions:
-            place = ACCOUNTS[position.partition]
-            told = [one for one in self.world.in_order(place) if one[1].place < (position.offset, 0)]
+        self.judged["row"] += 1
+        known = self._known(query, row.seen.build[0], row.seen.positions)
+        assert known, f"{query} was answered with {row.value}, of nothing"
+        assert reduce(add, known) == row.value, f"{query} was answered with {row.value}, not {known}"
+        if row.seen.final and query.when.time is not None:
+            self.final[query.key, query.when.time] = row.value
+
+    def _no_row_holds(self, query: Query, positions: Sequence[Position]) -> None:
+        """It does not say by which build; the first version has no row that a newer one does not have."""
+        self.judged["no row" if positions else "nowhere"] += 1
+        known = self._known(query, 1, positions)
+        assert not known, f"{query} was answered with no row, not {known}"
+
+    def _known(self, query: Query, version: int, positions: Sequence[Position]) -> list[int]:
+        """What the partitions held of a row at these positions."""
+        parts = []
+        for position in positions:
+            told = [
+                one for one in self.world.in_order(ACCOUNTS[position.partition]) if one[1].place < (position.offset, 0)
+            ]
             if query.when.time is not None:
                 told = [one for one in told if one[1].effective <= query.when.time]
             parts.append(folded(query.name, version, told).now.get(query.key))
-        known = [part for part in parts if part is not None]
-        assert known, f"{query} was answered with {value}, of nothing"
-        assert reduce(add, known) == value, f"{query} was answered with {value}, not {known}"
-        if row.seen.final and query.when.time is not None:
-            self.final[query.key, query.when.time] = value
+        return [part for part in parts if part is not None]
 
     # The end
 

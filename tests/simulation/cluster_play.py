@@ -18,7 +18,7 @@ from tests.simulation.cluster import ACCOUNTS, Cluster, category_of
 from tests.simulation.cluster_checks import Checks
 from tests.simulation.group import Turn
 from tests.simulation.process import Member, MemberStore
-from tests.simulation.projected import NEVER
+from tests.simulation.projected import NEVER, folded
 from tests.simulation.server import Connection
 
 CALM = 120
@@ -200,6 +200,11 @@ class ClusterPlay(Play):
         wanted = self._wanted(key) if at_least else {}
         time = None if at is None or name != "past" else self.world.log.now + at
         self.world.query(self.world.reading[server], name, key, When(time, wanted))
+
+    def keys(self, name: str) -> list[str]:
+        """The rows that a projection has once all is applied."""
+        told = [one for place in ACCOUNTS for one in self.world.in_order(place) if one[1].data is not None]
+        return sorted(folded(name, 1, told).now)
 
     def _wanted(self, key: str) -> dict[tuple[str, int], int]:
         """Where an append was acknowledged, or where a partition ends that may hold the row."""

@@ -14,6 +14,7 @@ import tests.simulation.server
 from bridge.handle import Handler
 from bridge.query import reader
 from bridge.query.builds import BuildStatus
+from bridge.query.reader import Projections
 from bridge.store.memory import MemoryStore
 from streams import apply
 from streams.builds import Builds
@@ -136,5 +137,19 @@ MUTATIONS = [
     Mutation(
         "an answer that does not wait for the position it was asked for",
         ((reader, "_lag", (("max(0, _least(space, asked) - position)", "0"),)),),
+    ),
+    Mutation(
+        "a row that is there is not found",
+        ((Projections, "row", (("if not values:", "if True:"),)),),
+    ),
+    Mutation(
+        "a row is merged of one partition's part alone",
+        (
+            (
+                Projections,
+                "_holding",
+                (("return spaces_of(self._spaces, projection)", "return spaces_of(self._spaces, projection)[:1]"),),
+            ),
+        ),
     ),
 ]

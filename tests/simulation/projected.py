@@ -92,7 +92,8 @@ def catalogs(weather: Weather) -> tuple[Catalog, Catalog]:
     return Catalog(projections=today), Catalog(projections=tomorrow)
 
 
-NAMES = ("total", "memo", "past", "fragile")
+MERGED = "memo"
+NAMES = ("total", MERGED, "past", "fragile")
 
 Told = tuple[str, Fact]
 """A stream and one of its facts."""

@@ -20,7 +20,8 @@ def _turn(dice: Dice) -> Move:
 
 def _query(dice: Dice) -> Move:
     name, at = dice.one(*NAMES), dice.one(None, -2_000_000, -100_000, -20_000, 0)
-    return "query", (dice.one(0, 1), name, dice.one(*ROWS), dice.one(True, False), at)
+    known = [] if dice.rarely() else dice.play.keys(name)
+    return "query", (dice.one(0, 1), name, dice.one(*(known or ROWS)), dice.one(True, False), at)
 
 
 MOVES: Moves = [
@@ -64,6 +65,6 @@ MOVES: Moves = [
     (lambda dice: ("begin", (dice.one(*NAMES), dice.one(1, 1, 2))), 2, always),
     (lambda dice: ("drop", (dice.one(*NAMES),)), 1, always),
     (lambda dice: ("help", ()), 2, lambda play: bool(play.parked())),
-    (_query, 6, always),
+    (_query, 9, always),
     (lambda dice: ("answer_queries", ()), 1, always),
 ]

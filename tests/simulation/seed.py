@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from tests.simulation.dice import Dice, Move, Moves
 
 SNAPSHOT_EVERY = 4
 """Versions between two snapshots: a run is too short for a hundred."""
+
+SEEDS = 2_000
+"""Runs in which each planted bug must be found."""
 
 SLICE = 3
 """Events in one slice of a rebuild, for the same reason."""
@@ -55,6 +59,11 @@ class Violation(AssertionError):
 
 def simulate(seed: int) -> list[Move]:
     """Plays a seed; answers what happened. Raises Violation as soon as an invariant does not hold."""
+    return played(seed)[0]
+
+
+def played(seed: int) -> tuple[list[Move], Play]:
+    """The same, and the play as it ended."""
     chance, moves, kind = random.Random(seed), list[Move](), kind_of(seed)
     with _short():
         play = kind.play(chance.choice)
@@ -66,10 +75,26 @@ def simulate(seed: int) -> list[Move]:
                 play.check()
             play.end()
         except AssertionError as error:
-            raise Violation(seed, moves, str(error) or "an assertion of the model") from error
+            raise Violation(seed, moves, str(error) or _asserted(error)) from error
         finally:
             play.world.close()
-    return moves
+    return moves, play
+
+
+def _asserted(error: AssertionError) -> str:
+    """What an assertion without a message says."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{last.name}: {last.line}"
+
+
+def first(seeds: int) -> Violation | None:
+    """What the first of so many seeds has found that finds anything."""
+    for seed in range(seeds):
+        try:
+            simulate(seed)
+        except Violation as found:
+            return found
+    return None
 
 
 CONSTANTS = [
