@@ -22,6 +22,7 @@ from bridge.errors import ForeignLog, Unavailable
 from bridge.log.readers import record_of
 from bridge.log.record import Record
 from streams.assignment import Assignment
+from streams.polled import tell
 from streams.source import Batches, Callbacks, Ends, Partition
 
 log = structlog.get_logger()
@@ -94,7 +95,7 @@ class KafkaSource:
         elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             self.lost[where] = ForeignLog(f"{where[0]}-{where[1]} does not hold the offset to go on from: {error}")
         else:
-            log.warning("kafka", error=str(error))
+            tell(error)
 
     # In the polling thread.
 

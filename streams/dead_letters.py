@@ -18,6 +18,7 @@ from bridge.errors import Unavailable, Unknown
 from bridge.log.producer import Delivered, Headers, Outgoing, Producer
 from bridge.log.readers import record_of
 from bridge.log.record import Malformed, Place, Record, parse
+from streams.polled import sound
 from streams.source import Partition
 
 log = structlog.get_logger()
@@ -100,7 +101,7 @@ def _poll(consumer: Consumer) -> list[Message]:
     first = consumer.poll(POLL)
     if first is None:
         return []
-    return [message for message in (first, *consumer.consume(MOST, 0)) if message.error() is None]
+    return sound((first, *consumer.consume(MOST, 0)))
 
 
 def _commit(consumer: Consumer, messages: Sequence[Message]) -> None:

@@ -11,16 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import structlog
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from bridge.errors import Unavailable
 from bridge.feed.order import Spot
 from bridge.log.groups import place_of
 from streams.assignment import Assignment
+from streams.polled import tell
 from streams.source import Partition
-
-log = structlog.get_logger()
 
 TIMEOUT = 10.0
 """Seconds that the group's coordinator has to answer."""
@@ -54,7 +52,7 @@ class Group:
     def _poll(self, timeout: float) -> None:
         message = self._consumer.poll(timeout)
         if message is not None and (error := message.error()) is not None:
-            log.warning("kafka", error=str(error))
+            tell(error)
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         paused = [TopicPartition(part.topic, part.partition, 0) for part in partitions]

@@ -12,18 +12,22 @@ from typing import Any
 import httpx
 import pytest
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from structlog.testing import capture_logs
 
 from bridge.builtin import BUILT_IN
 from bridge.errors import NotFound, Parked, Unavailable, Unknown
 from bridge.events import Envelope
 from bridge.handle import Context
 from bridge.history.events import Range
+from bridge.log import kafka
 from bridge.log.avro import CategorySchema, encode
 from bridge.log.compose import Schema, canonical
 from bridge.log.envelope import zigzag
 from bridge.log.ids import append_id
 from bridge.log.record import headers_of
-from bridge.wiring import Platform
+from bridge.wiring import Platform, open_platform
+from streams.dead_letters import DeadLetters
+from streams.main import place, topics
 from tests.faults.conftest import Report
 from tests.faults.harness import Stage, eventually, owned, playing, soon
 from tests.faults.journal import Outcome, Request
@@ -139,6 +143,22 @@ async def test_what_is_no_append_is_dead_lettered_with_its_reason(stage: Stage, 
         assert isinstance(run["void"], dict)
         assert run["void"]["malformed"] == len(GARBAGE)
         report(run)
+
+
+async def test_a_dead_letter_reactor_that_may_not_read_says_so(stage: Stage) -> None:
+    """Whether it has nothing to do or is given nothing to read, nobody could tell; here Kafka refuses its assignor."""
+    stop = asyncio.Event()
+    async with open_platform(stage.settings) as platform:
+        reactor = DeadLetters(platform.base.topics.dead_letters, partial(place, platform), platform.producer)
+        settings = platform.base.settings.model_copy(update={"assignor": "nobody"})
+        config = kafka.consumer(settings, f"{settings.group}.dead-letters")
+        with capture_logs() as told:
+            running = asyncio.create_task(reactor.run(config, topics(platform), stop))
+            await eventually(
+                lambda: any("assignor" in one.get("error", "") for one in told), 20, "it says what is wrong"
+            )
+            stop.set()
+            await running
 
 
 FLOOD = 20_000
