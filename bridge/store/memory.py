@@ -24,15 +24,28 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class _State:
-    """A space as one commit left it; `rows` is persistent, so that an old state costs next to nothing."""
+    """A space as one commit left it; `rows` is persistent, so that an old state costs next to nothing.
+
+    A test goes back to one, as a fail-over does; two owners may then have the same epoch, and `owner` tells them apart.
+    """
 
     rows: Map[bytes, bytes] = field(default_factory=Map)
     mark: Mark = UNOWNED
+    owner: object = None
 
     @cached_property
     def keys(self) -> list[bytes]:
         """The keys in order."""
         return sorted(self.rows)
+
+
+@dataclass
+class _Space:
+    """What all have in common who opened a space."""
+
+    state: _State = field(default_factory=_State)
+    beat: float = -math.inf
+    waiters: Waiters = field(default_factory=Waiters)
 
 
 class MemoryView:
@@ -80,19 +93,33 @@ class MemoryView:
 
 
 class MemoryStore:
-    """One space."""
+    """One space, as one process has it."""
 
     def __init__(self, space: str, clock: Clock) -> None:
-        self.state = _State()
         self.closed = False
         self._space = space
         self._clock = clock
-        self._beat = -math.inf
-        self._waiters = Waiters()
+        self._shared = _Space()
+        self._owner: object = None
+
+    def beside(self) -> MemoryStore:
+        """The same space, as another process has it."""
+        other = MemoryStore(self._space, self._clock)
+        other._shared = self._shared
+        return other
+
+    @property
+    def state(self) -> _State:
+        """As the last commit left it."""
+        return self._shared.state
+
+    @state.setter
+    def state(self, state: _State) -> None:
+        self._shared.state = state
 
     def beat_age(self) -> float:
         """Seconds since the last beat."""
-        return self._clock() - self._beat
+        return self._clock() - self._shared.beat
 
     def view(self) -> MemoryView:
         """See the contract."""
@@ -102,7 +129,7 @@ class MemoryStore:
 
     async def own(self) -> Mark:
         """See the contract."""
-        mark = self.state.mark
+        mark, self._owner = self.state.mark, object()
         return self._become(self.state.rows, replace(mark, epoch=mark.epoch + 1))
 
     async def commit(self, mark: Mark, position: int, writes: Writes) -> Mark:
@@ -118,7 +145,7 @@ class MemoryStore:
     async def beat(self, mark: Mark) -> None:
         """See the contract."""
         self._compare(replace(self.state.mark, epoch=mark.epoch), self.state.mark)
-        self._beat = self._clock()
+        self._shared.beat = self._clock()
 
     async def wait(self, position: int, timeout: float) -> Mark:
         """See the contract."""
@@ -129,7 +156,7 @@ class MemoryStore:
         return (await self._reached(position, timeout, keys))[1]
 
     async def _reached(self, position: int, timeout: float, keys: Sequence[bytes]) -> Reached:
-        if self.state.mark.position < position and (found := await self._waiters.until(position, timeout, keys)):
+        if self.state.mark.position < position and (found := await self._shared.waiters.until(position, timeout, keys)):
             return found
         if self.state.mark.position < position:
             raise not_reached(self._space, position, self.state.mark, timeout)
@@ -146,20 +173,22 @@ class MemoryStore:
     async def close(self) -> None:
         """See the contract."""
         self.closed = True
-        self._waiters.fail(LighthouseError(f"the store {self._space} was closed while somebody waited on it"))
+        self._shared.waiters.fail(LighthouseError(f"the store {self._space} was closed while somebody waited on it"))
 
     def _become(self, rows: Map[bytes, bytes], mark: Mark) -> Mark:
         before = self.state.mark
         assert (mark.epoch, mark.commit) > (before.epoch, before.commit), "I6: a mark must never come back"
-        self.state = _State(rows, mark)
+        self.state = _State(rows, mark, self._owner)
         if mark.epoch == before.epoch:
-            self._beat = self._clock()
-        self._waiters.reached(mark, self._read)
+            self._shared.beat = self._clock()
+        self._shared.waiters.reached(mark, self._read)
         return mark
 
     def _compare(self, mark: Mark, found: Mark) -> None:
         if mark != found:
             raise Fenced(f"{self._space} has the mark {found}, not {mark}; another owner or commit came before")
+        if self._owner is not self.state.owner:
+            raise Fenced(f"{self._space} has another owner than that of {mark}")
 
 
 class MemoryStores:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from bridge.errors import LighthouseError
+from bridge.errors import Fenced, LighthouseError
 from bridge.settings import Settings
-from bridge.store.contract import Stores, Writes
+from bridge.store.contract import Mark, Stores, Writes
 from bridge.store.factory import open_stores
 from bridge.store.lmdb_store import LmdbStores
 from bridge.store.memory import MemoryStores
@@ -54,6 +55,27 @@ async def test_a_closed_store_has_no_views() -> None:
     await store.close()
     with pytest.raises(LighthouseError, match="closed"):
         store.view()
+
+
+async def test_of_two_owners_with_the_same_mark_one_commits() -> None:
+    """The store goes back to what it was before one of them owned it, and then another one does, by the same epoch."""
+    store = MemoryStores().open("a")
+    first, second, before = store.beside(), store.beside(), store.state
+    mark = await first.own()
+    store.state = before
+    assert await second.own() == mark
+    for late in (first.commit(mark, 0, Writes()), first.beat(mark), first.wipe(mark)):
+        with pytest.raises(Fenced, match="another owner"):
+            await late
+    assert await second.commit(mark, 0, Writes()) == Mark(1, 1, 0)
+
+
+async def test_who_waits_beside_the_owner_hears_of_its_commit() -> None:
+    store = MemoryStores().open("a")
+    waiting = asyncio.create_task(store.beside().wait(0, 5))
+    await asyncio.sleep(0)
+    mark = await store.commit(await store.own(), 0, Writes())
+    assert await asyncio.wait_for(waiting, 1) == mark
 
 
 @pytest.mark.parametrize("url", ["memory", "memory:"])
