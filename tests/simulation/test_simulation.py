@@ -20,6 +20,7 @@ from tests.simulation.mutations import MUTATIONS, Mutation
 from tests.simulation.seed import SEEDS, Violation, first, kind_of, played, simulate
 
 CHUNKS = 20
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.timeout(7200)
 
@@ -92,8 +93,54 @@ def clustered(seed: int) -> ClusterPlay:
     return play
 
 
+OWN = {"admit", "apply", "judge", "parse", "evolve", "decide"}
+JUDGES = {"tests.model.reference", "tests.model.account"}
+"""What is judged against, and the application that is played; all else is production's."""
+
+
 def test_the_simulation_has_no_admission_and_no_fold_of_its_own() -> None:
-    """It plays the production modules; what is judged against is tests/model/reference.py alone."""
-    for file in Path(__file__).parent.glob("*.py"):
-        names = {node.name for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.FunctionDef)}
-        assert not names & {"admit", "apply", "judge", "parse", "evolve", "decide"}, file
+    """It plays the production modules; neither it nor what it has from other tests may repeat them."""
+    seen = imported({f"tests.simulation.{file.stem}" for file in Path(__file__).parent.glob("*.py")})
+    assert JUDGES | {"tests.simlog", "tests.model.play"} <= seen
+    for name in seen - JUDGES:
+        assert not OWN & defined(tree_of(name)), name
+
+
+def imported(names: set[str]) -> set[str]:
+    """These modules of the tests, and all that they import from there."""
+    seen: set[str] = set()
+    while names:
+        seen |= names
+        names = {one for name in names for one in imports(tree_of(name))} - seen
+    return seen
+
+
+def imports(tree: ast.Module) -> Iterator[str]:
+    """The modules of the tests that a module imports, also within functions."""
+    for node in ast.walk(tree):
+        found: list[str] = []
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            found = [node.module, *(f"{node.module}.{name.name}" for name in node.names)]
+        elif isinstance(node, ast.Import):
+            found = [name.name for name in node.names]
+        yield from (name for name in found if name.startswith("tests.") and path_of(name).exists())
+
+
+def defined(tree: ast.Module) -> set[str]:
+    """The names of its functions and methods."""
+    kinds = ast.FunctionDef, ast.AsyncFunctionDef
+    return {node.name for node in ast.walk(tree) if isinstance(node, kinds)}
+
+
+def tree_of(name: str) -> ast.Module:
+    """A module of the tests as it is written."""
+    return ast.parse(path_of(name).read_text())
+
+
+def path_of(name: str) -> Path:
+    """Where it lies."""
+    return ROOT.joinpath(*name.split(".")).with_suffix(".py")
+
+
+def test_the_guard_sees_async_functions_too() -> None:
+    assert defined(ast.parse("class A:\n    async def judge(self): ...")) == {"judge"}
