@@ -20,8 +20,8 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Me
 
 from bridge.errors import ForeignLog, Unavailable
 from bridge.log.readers import record_of
-from bridge.log.record import Record
 from streams.assignment import Assignment
+from streams.delivered import Delivered
 from streams.polled import tell
 from streams.source import Batches, Callbacks, Ends, Partition
 
@@ -55,7 +55,7 @@ class KafkaSource:
         self._consumer = Consumer(config | {"enable.partition.eof": True})
         self._callbacks = callbacks
         self._loop = asyncio.get_running_loop()
-        self._last: dict[Partition, Record] = {}
+        self._delivered = Delivered()
         self._assignment = Assignment()
         self._asked: SimpleQueue[_Asked | None] | None = None
         self.lost: dict[Partition, ForeignLog] = {}
@@ -80,12 +80,7 @@ class KafkaSource:
                 self._fault(message, error)
             else:
                 batches.setdefault((message.topic() or "", message.partition() or 0), []).append(record_of(message))
-        return {where: self._behind_last(where, records) for where, records in batches.items()}
-
-    def _behind_last(self, where: Partition, records: list[Record]) -> list[Record]:
-        before = self._last.get(where)
-        self._last[where] = records[-1]
-        return [before, *records] if before is not None else records
+        return self._delivered.joined(batches)
 
     def _fault(self, message: Message, error: KafkaError) -> None:
         """A broker that is away is tried again by the client; an offset that is gone means another log (P1)."""
@@ -131,7 +126,7 @@ class KafkaSource:
     def _forget(self, partitions: Iterable[Partition]) -> None:
         """What was delivered before no longer stands right before what will be."""
         for where in partitions:
-            self._last.pop(where, None)
+            self._delivered.forget(where)
             self.ended.pop(where, None)
 
     # Between polls.

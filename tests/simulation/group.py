@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bridge.errors import ForeignLog, Unavailable
-from bridge.log.record import Record
+from streams.delivered import Delivered
 from streams.source import Batches, Callbacks, Ends, Partition
 from tests.simlog import SimLog
 
@@ -32,11 +32,10 @@ class Turn:
 
 @dataclass
 class _Fetching:
-    """A partition as a consumer has it: the offset that comes next, and the record that came last."""
+    """A partition as a consumer has it, and the offset that comes next."""
 
     next: int
     paused: bool
-    last: Record | None = None
 
 
 class Coordinator:
@@ -80,6 +79,7 @@ class GroupSource:
         self._fetching: dict[Partition, _Fetching] = {}
         self._turn: asyncio.Future[Turn] | None = None
         self._deaf = False
+        self._delivered = Delivered()
 
     @property
     def waits(self) -> bool:
@@ -101,7 +101,7 @@ class GroupSource:
         if turn.told:
             await self._hear()
         self._fetch(batches, turn.first, min(most, turn.most) - sum(map(len, batches.values())))
-        return {part: self._behind_last(part, records) for part, records in batches.items()}
+        return self._delivered.joined(batches)
 
     def _fetch(self, batches: Batches, first: int, most: int) -> None:
         """From one partition after the other; and where one has ended, that is told."""
@@ -118,13 +118,6 @@ class GroupSource:
             if fetching.next == self._coordinator.log.length(*part):
                 self.ended[part] = fetching.next
 
-    def _behind_last(self, part: Partition, records: list[Record]) -> list[Record]:
-        fetching = self._fetching.get(part)
-        if fetching is None:  # taken away while the batch was being gathered
-            return records
-        before, fetching.last = fetching.last, records[-1]
-        return [before, *records] if before is not None else records
-
     async def _hear(self) -> None:
         """What the group has to tell, as of now."""
         group = self._coordinator
@@ -140,10 +133,9 @@ class GroupSource:
 
     async def _take(self, given: list[Partition]) -> None:
         self.mine |= dict.fromkeys(given)
-        for part in given:
-            self.ended.pop(part, None)
         starts = await self._callbacks.assigned(given)
         for part, start in starts.items():
+            self._forget(part)
             end = self._coordinator.log.length(*part)
             self._fetching[part] = _Fetching(end if start is None else start, paused=start is None)
 
@@ -170,8 +162,12 @@ class GroupSource:
     def resume(self, partition: Partition, offset: int) -> None:
         """See Source."""
         if partition in self._fetching:
-            self.ended.pop(partition, None)
+            self._forget(partition)
             self._fetching[partition] = _Fetching(offset, paused=False)
+
+    def _forget(self, partition: Partition) -> None:
+        self._delivered.forget(partition)
+        self.ended.pop(partition, None)
 
     async def close(self) -> None:
         """See Source. One that was killed says nothing any more."""

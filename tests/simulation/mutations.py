@@ -17,6 +17,7 @@ from bridge.query.reader import Projections
 from bridge.store.memory import MemoryStore
 from streams import apply
 from streams.builds import Builds
+from streams.delivered import Delivered
 from streams.owner import Owner
 from streams.processor import Processor
 
@@ -135,6 +136,10 @@ MUTATIONS = [
     Mutation(
         "an answer that does not wait for the position it was asked for",
         ((reader, "_lag", (("max(0, _least(space, asked) - position)", "0"),)),),
+    ),
+    Mutation(
+        "a batch begins with what was delivered last, though the partition was elsewhere since",
+        ((Delivered, "forget", (("self._last.pop(partition, None)", "pass"),)),),
     ),
     Mutation(
         "a row that is there is not found",
