@@ -173,7 +173,7 @@ def parked(history: Mapping[bytes, bytes]) -> set[str]:
 
 
 def check_acknowledged(journal: Journal, admitted: Mapping[bytes, Any]) -> None:
-    """I1: each acknowledged append is admitted, at the versions that were told, in every one of its answers."""
+    """I1: each acknowledged append is admitted at the versions that every answer told, with the data that was asked."""
     for attempt in journal.of(Outcome.ACKNOWLEDGED):
         told = attempt.appended
         assert told is not None
@@ -182,6 +182,8 @@ def check_acknowledged(journal: Journal, admitted: Mapping[bytes, Any]) -> None:
         versions = (found.stream, found.first, found.first + found.count - 1)
         assert versions == (told.stream, told.first_version, told.last_version), f"I1: {attempt} lies at {versions}"
         assert found.count == len(attempt.request.events), f"I1: {attempt} has {found.count} events"
+        asked = [(event.type, dict(event.data)) for event in attempt.request.events]
+        assert found.events == asked, f"I1: {attempt} is recorded as {found.events}"
 
 
 def check_refused(journal: Journal, admitted: set[str]) -> None:

@@ -36,6 +36,9 @@ class Outcome(Enum):
 REFUSED = {Outcome.CONFLICT, Outcome.UNAVAILABLE, Outcome.REUSED}
 """The definite refusals: nothing that the attempt wrote may ever be admitted (I2)."""
 
+TOLD = {Outcome.ACKNOWLEDGED, Outcome.CONFLICT}
+"""The outcomes that the log decided: they tell of earlier attempts under the same key, too."""
+
 
 @dataclass(frozen=True)
 class Request:

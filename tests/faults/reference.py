@@ -9,7 +9,7 @@ import asyncio
 import io
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,7 +40,7 @@ class LogRecord:
 
 @dataclass(frozen=True)
 class Admitted:
-    """An append that counts, and the id of the attempt that wrote it, if its value can be read."""
+    """An append that counts; if its value can be read, the id of the attempt that wrote it, and types and data."""
 
     stream: str
     first: int
@@ -48,6 +48,7 @@ class Admitted:
     offset: int
     effective: int
     attempt: str | None
+    events: Sequence[tuple[str, Mapping[str, Any]]] = ()
 
 
 @dataclass
@@ -86,8 +87,9 @@ class Reference:
             self.void[record.offset] = "conflict"
             return
         count = int(headers["lh_count"])
-        attempt = traced(headers) or attempt_of(record.value, self.schemas)
-        append = Admitted(stream, head, count, record.offset, self.effective, attempt)
+        said = read_append(record.value, self.schemas)
+        attempt = traced(headers) or (str(said["metadata"].get("attempt")) if said else None)
+        append = Admitted(stream, head, count, record.offset, self.effective, attempt, events_of(said) if said else ())
         self.admitted[headers["lh_append"]] = append
         self.heads[stream] = head + count
 
@@ -139,16 +141,20 @@ def traced(headers: Mapping[str, bytes]) -> str | None:
     return str(int(told[7:35], 16)) if told.startswith("00-feed") else None
 
 
-def attempt_of(value: bytes, schemas: Schemas) -> str | None:
-    """The id that the tests' writers leave in an append's metadata."""
+def read_append(value: bytes, schemas: Schemas) -> Any:
+    """An append's fields as any Avro library reads them, each event with the name of its type; None where none can."""
     schema = schemas(int.from_bytes(value[1:5], "big"))
     if schema is None:
         return None
     try:
-        append: Any = schemaless_reader(io.BytesIO(value[5:]), schema, None)
+        return schemaless_reader(io.BytesIO(value[5:]), schema, None, return_record_name=True)
     except Exception:  # whatever a foreign producer's bytes lead fastavro to
         return None
-    return str(append["metadata"].get("attempt"))
+
+
+def events_of(append: Any) -> list[tuple[str, Mapping[str, Any]]]:
+    """Short type names and data of an append that was read."""
+    return [(name.rpartition(".")[2], data) for name, data in append["events"]]
 
 
 PLAIN = {

@@ -19,7 +19,8 @@ from tests.faults.writers import commit
 REQUEST = Request("project/a", 0, "key", [commit("a")])
 APPENDED = Appended("project/a", 0, 0, Position("t.project", 0, 1), b"i" * 16)
 SOUND = Attempt("key#0", REQUEST, 0.0, 1.0, Outcome.ACKNOWLEDGED, APPENDED)
-ADMITTED = {b"i" * 16: Admitted("project/a", 0, 1, 0, 1, "key#0")}
+EVENTS = [(event.type, event.data) for event in REQUEST.events]
+ADMITTED = {b"i" * 16: Admitted("project/a", 0, 1, 0, 1, "key#0", EVENTS)}
 
 
 def test_a_sound_run_passes() -> None:
@@ -35,6 +36,12 @@ def test_i1_an_acknowledged_append_that_is_lost_or_lies_elsewhere() -> None:
         check_acknowledged(Journal([SOUND]), {})
     with pytest.raises(AssertionError, match="I1"):
         check_acknowledged(Journal([SOUND]), {b"i" * 16: replace(ADMITTED[b"i" * 16], first=1)})
+
+
+def test_i1_an_acknowledged_append_with_other_data() -> None:
+    for wrong in ([("CommitRecorded", commit("b").data)], [("BranchRecorded", commit("a").data)], []):
+        with pytest.raises(AssertionError, match="recorded as"):
+            check_acknowledged(Journal([SOUND]), {b"i" * 16: replace(ADMITTED[b"i" * 16], events=wrong)})
 
 
 @pytest.mark.parametrize("outcome", [Outcome.CONFLICT, Outcome.UNAVAILABLE, Outcome.REUSED])
