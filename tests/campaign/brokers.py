@@ -68,7 +68,11 @@ class Brokers:
         self.kafka.record()
 
     async def whole(self) -> None:
-        """Returns once every broker is there, and every partition has all of its replicas in sync."""
+        """Returns once each broker itself says that all are there, and that all replicas are in sync.
+
+        The others name one that was killed, and its replicas, until its session is over; the one that is started again
+        answers only when it has been registered anew.
+        """
         deadline = time.monotonic() + PATIENCE
         while (wrong := await asyncio.to_thread(self._missing)) is not None:
             self.kafka.check()
@@ -76,10 +80,15 @@ class Brokers:
             await asyncio.sleep(0.2)
 
     def _missing(self) -> str | None:
+        said = map(self._missing_by, self.bootstrap.split(","))
+        return next((wrong for wrong in said if wrong is not None), None)
+
+    def _missing_by(self, address: str) -> str | None:
+        """What is missing as the broker at this address sees it. A client that is new knows no other one to ask."""
         try:
-            found = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0}).list_topics(timeout=2.0)
-        except Exception as error:  # whatever the client says of brokers that are away
-            return str(error)
+            found = AdminClient({"bootstrap.servers": address, "log_level": 0}).list_topics(timeout=2.0)
+        except Exception as error:  # whatever the client says of a broker that is away
+            return f"{address}: {error}"
         if len(found.brokers) < len(NODES):
             return f"brokers {sorted(found.brokers)}"
         thin = [topic for topic, one in found.topics.items() if any(len(p.isrs) < 3 for p in one.partitions.values())]

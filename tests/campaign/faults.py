@@ -13,28 +13,29 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
-
+from tests.campaign.bounds import Rule, appends, hot_reads, restarts
 from tests.campaign.brokers import DISK
+from tests.campaign.group import Group
 from tests.campaign.network import NODES
-from tests.campaign.system import System
+from tests.campaign.system import PARTITIONS, PROCESSORS, System
 
 Fault = Callable[[System], Awaitable[None]]
 CALM = 4.0
 """Seconds of load between a fault and the next."""
 
+POSTGRES_KILLED, POSTGRES_BACK = "kill -9 of PostgreSQL", "PostgreSQL answers again"
+
 
 @dataclass(frozen=True)
 class Scenario:
-    """A fault by name. `limit` is the longest time in seconds without an acknowledgement in any partition, if bounded.
+    """A fault by name, and the rules that its times are measured against.
 
-    `needs` is a namespace of the network, or a small disk, where the fault needs one.
+    `network` and `small_disk` say that it needs a namespace a broker, or such a disk.
     """
 
     what: str
     fault: Fault
-    limit: float | None = None
+    rules: tuple[Rule, ...] = ()
     network: bool = False
     small_disk: bool = False
 
@@ -172,11 +173,11 @@ async def api_killed(system: System) -> None:
 async def postgres_killed(system: System) -> None:
     """kill -9 of PostgreSQL and all of its processes during commits, three times."""
     for _ in range(3):
+        system.note(POSTGRES_KILLED)
         await asyncio.to_thread(system.postgres.kill)
-        system.note("kill -9 of PostgreSQL")
         await asyncio.sleep(1.0)
         await asyncio.to_thread(system.postgres.begin)
-        system.note("PostgreSQL answers again")
+        system.note(POSTGRES_BACK)
         await system.ready()
         await asyncio.sleep(CALM)
 
@@ -195,6 +196,7 @@ async def replies_lost(system: System) -> None:
 
 async def redis_frozen(system: System) -> None:
     """Masters of the Redis Cluster are stopped until a replica has taken over, and go on."""
+    await _from_redis(system)
     for number in (1, 2, 3):
         node = system.redis.node(number)
         os.kill(node.pid, signal.SIGSTOP)
@@ -203,10 +205,17 @@ async def redis_frozen(system: System) -> None:
         os.kill(node.pid, signal.SIGCONT)
         system.note("SIGCONT")
         await asyncio.sleep(CALM)
+        await _from_redis(system)
+
+
+async def _from_redis(system: System) -> None:
+    await system.hot()
+    system.note("Redis answers for every stream")
 
 
 async def redis_lost(system: System) -> None:
     """All of the Redis Cluster is killed and comes back empty."""
+    await _from_redis(system)
     for node in system.redis.nodes:
         system.redis.kill(node.number)
     system.note("kill -9 of every Redis node")
@@ -215,34 +224,49 @@ async def redis_lost(system: System) -> None:
         await asyncio.to_thread(system.redis.begin, node.number)
     system.note("they are back, empty")
     await asyncio.sleep(2 * CALM)
+    await _from_redis(system)
 
 
 async def offsets_deleted(system: System) -> None:
-    """The processors' group is forgotten by Kafka; their stores say where they are."""
-    group = system.stage.settings.group
+    """Kafka has wrong offsets of the processors' group, and then forgets it; their stores say where they are.
+
+    Processors commit none, so the campaign does it in their stead: each partition's end, beyond what was applied.
+    """
+    group = Group(system.brokers.bootstrap, system.stage.settings.group)
+    await _without_processors(system)
+    await asyncio.to_thread(group.commit_ends, system.topic, PARTITIONS)
+    await _check_offsets(group, PARTITIONS)
+    system.note("offsets committed for their group, each at the end of its partition")
+    await _with_processors(system)
+    await asyncio.sleep(CALM)
+    await _without_processors(system)
+    await _check_offsets(group, PARTITIONS)
+    await asyncio.to_thread(group.delete)
+    await _check_offsets(group, 0)
+    system.note(f"their group deleted with its {PARTITIONS} offsets")
+    await _with_processors(system)
+
+
+async def _check_offsets(group: Group, count: int) -> None:
+    """The fault is one only if there are offsets to be wrong, and to be deleted."""
+    found = await asyncio.to_thread(group.offsets)
+    assert len(found) == count, f"the group has the offsets {found}"
+
+
+async def _without_processors(system: System) -> None:
     for process in system.processors:
         process.signal(signal.SIGKILL)
         await process.ended()
     system.processors.clear()
     system.note("kill -9 of all processors")
-    await asyncio.sleep(4.0)
-    admin = AdminClient({"bootstrap.servers": system.brokers.bootstrap, "log_level": 0})
-    with suppress(KafkaException):
-        await asyncio.to_thread(admin.delete_consumer_groups([group])[group].result, 20.0)
-    found = await asyncio.to_thread(_offsets, admin, group)
-    assert not found, f"the group still has offsets: {found}"
-    system.note("their group and its offsets deleted")
-    for _ in range(3):
+
+
+async def _with_processors(system: System) -> None:
+    for _ in range(PROCESSORS):
         system.begin_processor()
     await system.ready()
-
-
-def _offsets(admin: AdminClient, group: str) -> list[TopicPartition]:
-    asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
-    try:
-        return list(asked[group].result(20.0).topic_partitions or [])
-    except KafkaException:
-        return []
+    await system.applied()
+    system.note("new processors own all partitions, and have applied what there is")
 
 
 async def disk_full(system: System) -> None:
@@ -292,7 +316,7 @@ async def rolling_restart(system: System) -> None:
 
 
 SCENARIOS: dict[str, Scenario] = {
-    "leader_killed": Scenario("kill -9 of the leader, four times", leader_killed, limit=10.0),
+    "leader_killed": Scenario("kill -9 of the leader, four times", leader_killed, (appends(10.0),)),
     "all_killed": Scenario("kill -9 of all three brokers at once, twice", all_killed),
     "two_frozen": Scenario("SIGSTOP of two brokers for 45 s", two_frozen),
     "cut_off": Scenario("one broker cut off from the others for 20 s, twice", cut_off, network=True),
@@ -301,14 +325,18 @@ SCENARIOS: dict[str, Scenario] = {
         "acknowledgements lost, then kill -9, three times", acknowledgements_lost, network=True
     ),
     "storm": Scenario("a processor joins or is killed every 2 s for 3 minutes", storm),
-    "processor_killed": Scenario("kill -9 of a processor, five times", processor_killed, limit=4.0),
+    "processor_killed": Scenario("kill -9 of a processor, five times", processor_killed, (appends(4.0),)),
     "processor_frozen": Scenario("a processor stopped for 7 s, three times", processor_frozen),
-    "api_killed": Scenario("kill -9 of an API process, five times", api_killed, limit=1.0),
-    "postgres_killed": Scenario("kill -9 of PostgreSQL, three times", postgres_killed),
+    "api_killed": Scenario("kill -9 of an API process, five times", api_killed, (appends(1.0),)),
+    "postgres_killed": Scenario(
+        "kill -9 of PostgreSQL, three times", postgres_killed, (restarts(POSTGRES_KILLED, POSTGRES_BACK, 3.0),)
+    ),
     "replies_lost": Scenario("PostgreSQL's replies lost, connections cut, eight times", replies_lost),
-    "redis_frozen": Scenario("Redis masters stopped for 6 s, one after the other", redis_frozen, limit=1.0),
-    "redis_lost": Scenario("all of Redis killed, back empty", redis_lost, limit=1.0),
-    "offsets_deleted": Scenario("the group's offsets deleted", offsets_deleted),
+    "redis_frozen": Scenario(
+        "Redis masters stopped for 6 s, one after the other", redis_frozen, (appends(1.0), hot_reads(1.0))
+    ),
+    "redis_lost": Scenario("all of Redis killed, back empty", redis_lost, (appends(1.0), hot_reads(1.0))),
+    "offsets_deleted": Scenario("the group's offsets wrong, and then deleted", offsets_deleted),
     "disk_full": Scenario("the disk of one broker is full", disk_full, small_disk=True),
     "rolling_restart": Scenario("a rolling restart of everything", rolling_restart),
 }

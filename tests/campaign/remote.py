@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,7 +33,7 @@ _TOKENS = msgspec.msgpack.Decoder(dict[str, dict[int, int]])
 class Read:
     """A read of a stream's head: what was told, in which position, and what it had to have seen.
 
-    `least` is the head that the reader knew of and asked for with a token; `positions` are next offsets by partition.
+    `least` is the head that the reader knew of and asked for with a token; `offset` is the next one of the partition.
     """
 
     stream: str
@@ -43,17 +43,37 @@ class Read:
     least: int
     began: float
     ended: float
+    hot: bool = False
+
+
+@dataclass(frozen=True)
+class Miss:
+    """A read of a stream's head that was not answered."""
+
+    stream: str
+    began: float
+    ended: float
+    hot: bool
+
+
+Final = tuple[int, Any]
+"""Version and state of an answer that nothing can change any more."""
 
 
 @dataclass
 class Remote:
-    """A client of the two APIs. Each call may land in either; connections are kept, and broken ones made anew."""
+    """A client of the two APIs. Each call may land in either; connections are kept, and broken ones made anew.
+
+    `finals` are the answers that were final, by stream and time in microseconds, and `asked_again` counts the answers
+    to such a question that came later; those that differed are in `unstable`.
+    """
 
     url: str
     reads: list[Read] = field(default_factory=list)
-    finals: dict[tuple[str, str], tuple[int, Any]] = field(default_factory=dict)
+    misses: list[Miss] = field(default_factory=list)
+    finals: dict[tuple[str, int], Final] = field(default_factory=dict)
+    asked_again: int = 0
     unstable: list[str] = field(default_factory=list)
-    failed_reads: int = 0
     tokens: dict[str, tuple[str, int]] = field(default_factory=dict)
     _http: httpx.AsyncClient | None = None
 
@@ -103,41 +123,66 @@ class Remote:
         began = time.monotonic()
         path = f"/v1/projections/streams/rows/{stream}" if hot else f"/v1/streams/{stream}"
         answer = await self._read(path, headers)
-        if answer is None:
+        ended = time.monotonic()
+        if answer is None or TOKEN not in answer.headers:
+            self.misses.append(Miss(stream, began, ended, hot))
             return
         told = answer.json()
         head = (told["row"]["head"] if hot else told["head"]) if answer.status_code == 200 else 0
-        place = _place(answer.headers[TOKEN])
-        self.reads.append(Read(stream, head, *place, least, began, time.monotonic()))
+        self.reads.append(Read(stream, head, *_place(answer.headers[TOKEN]), least, began, ended, hot))
 
-    async def recall(self, stream: str, as_of: str) -> None:
-        """Asks for the state at a time; one that was final before must be the same for ever (I7)."""
-        answer = await self._read(f"/v1/streams/{stream}/state?as_of={as_of}", {})
-        if answer is None or answer.status_code != 200 or not answer.json()["final"]:
-            return
+    async def recall(self, stream: str, at: int) -> bool:
+        """Asks for the state at a time in microseconds, and whether there was an answer.
+
+        Where one was final before the question, every later one must be the same (I7).
+        """
+        known = self.finals.get((stream, at))
+        answer = await self._read(f"/v1/streams/{stream}/state?as_of={rfc3339(at)}", {})
+        if answer is not None:
+            self.asked_again += known is not None
+            self._compare((stream, at), known, answer)
+        return answer is not None
+
+    def _compare(self, asked: tuple[str, int], known: Final | None, answer: httpx.Response) -> None:
+        """Keeps an answer that is final. Two that were under way at once may be the first one both."""
         told = answer.json()
-        found = told["version"], told["state"]
-        if self.finals.setdefault((stream, as_of), found) != found:
-            self.unstable.append(f"I7: {stream} as of {as_of} was {self.finals[stream, as_of]}, and now is {found}")
+        found = (told["version"], told["state"]) if answer.status_code == 200 and told["final"] else None
+        first = self.finals.setdefault(asked, found) if found is not None else known
+        if found != first:
+            now = found or f"answered with {answer.status_code}, {told.get('detail', 'not final')}"
+            self.unstable.append(f"I7: {asked[0]} as of {rfc3339(asked[1])} was {first}, and now is {now}")
 
-    async def hot_reads(self) -> dict[str, int]:
-        """How many questions the hot store answered and how many fell through, as one of the APIs counts them."""
-        answer = await self._call("GET", "/metrics", {})
-        lines = [line.removeprefix(HOT).split('"} ') for line in answer.text.splitlines() if line.startswith(HOT)]
-        return {outcome: round(float(count)) for outcome, count in lines}
+    async def recall_all(self, seconds: float) -> None:
+        """Asks again for everything that was final, until each is answered; fails after that many seconds."""
+        deadline = time.monotonic() + seconds
+        for asked in tuple(self.finals):
+            while not await self.recall(*asked):
+                assert time.monotonic() < deadline, f"I7: {asked[0]} as of {rfc3339(asked[1])}"
+                await asyncio.sleep(0.1)
+
+    @asynccontextmanager
+    async def one_api(self) -> AsyncIterator[Callable[[], Awaitable[dict[str, int]]]]:
+        """How many questions the hot store answered and how many fell through, as one API counts them.
+
+        It is the same one every time, for the connection is kept. Raises httpx.HTTPError.
+        """
+        async with httpx.AsyncClient(base_url=self.url, timeout=TIMEOUT, trust_env=False) as http:
+
+            async def hot_reads() -> dict[str, int]:
+                lines = (await http.get("/metrics")).text.splitlines()
+                found = [line.removeprefix(HOT).split('"} ') for line in lines if line.startswith(HOT)]
+                return {outcome: round(float(count)) for outcome, count in found}
+
+            yield hot_reads
 
     async def _read(self, path: str, headers: Mapping[str, str]) -> httpx.Response | None:
         """The answer, 404 among them; None where there was none in time."""
         try:
             answer = await self._call("GET", path, headers)
         except (Unavailable, Unknown):
-            self.failed_reads += 1
             return None
         assert answer.status_code in (200, 404, 503, 504), answer.text
-        if answer.status_code in (503, 504) or TOKEN not in answer.headers:
-            self.failed_reads += 1
-            return None
-        return answer
+        return answer if answer.status_code in (200, 404) else None
 
 
 def _place(token: str) -> tuple[int, int]:
@@ -184,9 +229,9 @@ class Readers:
             await asyncio.sleep(self.pause)
 
 
-def _past(chance: random.Random) -> str:
+def _past(chance: random.Random) -> int:
     """A time some tens of seconds ago, of few that there are, so that many ask for the same one."""
-    return rfc3339((int(time.time()) // 10 - chance.randint(1, 6)) * 10 * 1_000_000)
+    return (int(time.time()) // 10 - chance.randint(1, 6)) * 10 * 1_000_000
 
 
 @asynccontextmanager

@@ -25,12 +25,12 @@ from bridge.errors import LighthouseError
 from bridge.survey import survey
 from tests.campaign.picture import draw
 from tests.campaign.remote import reading
-from tests.campaign.run import PAUSE, READERS, violations
+from tests.campaign.run import AGAIN, PAUSE, READERS, violations
 from tests.campaign.system import System, system
 from tests.checker import Checker
 from tests.faults.harness import Process
 from tests.faults.journal import Outcome
-from tests.faults.writers import GUARDED, writing
+from tests.faults.writers import STREAMS, writing
 
 ROOT = Path(__file__).parents[2]
 EVERY = 5.0
@@ -81,14 +81,15 @@ async def soak(minutes: float, home: Path, told: bool) -> Soak:
     """Runs it in an empty directory."""
     report = Soak(minutes)
     async with system(home) as built:
-        checker, streams = Checker(built.platform, built.journal), [f"project/w{number}" for number in range(GUARDED)]
+        checker = Checker(built.platform, built.journal)
         async with (
-            reading(built.remote, streams, READERS, PAUSE),
+            reading(built.remote, STREAMS, READERS, PAUSE),
             writing(built.remote, built.journal, PAUSE) as writers,
         ):
             await writers.progress(5, 120.0)
             await _sample(built, report, time.monotonic() + 60 * minutes, told)
             await writers.finish()
+        await built.remote.recall_all(AGAIN)
         report.violations = await violations(built, checker)
         report.outcomes = {one.value: len(built.journal.of(one)) for one in Outcome}
     return report

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -21,8 +22,9 @@ from bridge.wiring import Platform, open_base
 from tests.campaign.brokers import Brokers, brokers
 from tests.campaign.remote import Remote
 from tests.databases import fresh_url, postgres_server, redis_server
-from tests.faults.harness import CACHE, Process, Stage, eventually, owned, prepare
+from tests.faults.harness import CACHE, Process, Stage, eventually, owned, prepare, soon, spaces
 from tests.faults.journal import Journal
+from tests.faults.writers import STREAMS
 from tests.tcp_proxy import TcpProxy
 
 PROCESSORS = 3
@@ -31,6 +33,9 @@ PARTITIONS = 6
 DEADLINE = 8.0
 START = 120.0
 """Seconds in which everything must be ready on a busy machine."""
+
+FROM_REDIS = 20
+"""Questions of clients that Redis must have answered for it to be there again."""
 
 
 @dataclass
@@ -81,8 +86,35 @@ class System:
         return begin()
 
     async def ready(self) -> None:
-        """Returns once every partition has an owner."""
-        await owned(self.platform, START)
+        """Returns once every partition has an owner that has beaten since this was asked."""
+        await owned(self.platform, START, time.monotonic())
+
+    async def applied(self) -> None:
+        """Returns once every partition is applied as far as its log reaches now."""
+        for space in spaces(self.platform):
+            end = await self.platform.reader.end(space.place.topic, space.place.partition)
+            mark = await space.store.wait(end, START)
+            assert mark.position >= end, f"{space.place.space} is at {mark.position} of {end} after {START:.0f} s"
+
+    async def hot(self) -> None:
+        """Returns once Redis answers for every stream's row, and has answered some questions of one API's clients."""
+        rows = self.platform.hot
+        assert rows is not None
+
+        async def answers() -> bool:
+            before = rows.fell_through
+            for stream in STREAMS:
+                await self.platform.projections.row("streams", stream)
+            return rows.fell_through == before
+
+        await soon(answers, START, "Redis answers for every stream")
+        async with self.remote.one_api() as hot_reads:
+            until = (await hot_reads())["hot"] + FROM_REDIS
+
+            async def answered() -> bool:
+                return (await hot_reads())["hot"] >= until
+
+            await soon(answered, START, "Redis answers the clients of an API")
 
     def note(self, what: str) -> None:
         """Notes a fault, or its end, with the time."""

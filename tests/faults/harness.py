@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 import time
@@ -173,18 +174,22 @@ async def mark_of(space: Space) -> Mark:
         return view.mark
 
 
-async def owned(platform: Platform, seconds: float = PATIENCE) -> None:
-    """Returns once every partition has a living owner, and may be read and written."""
+async def owned(platform: Platform, seconds: float = PATIENCE, since: float = -math.inf) -> None:
+    """Returns once every partition has an owner that beat just now, and after the monotonic moment `since`.
+
+    Of a process that was killed, the last beat stays young for a while: only a later one is another's.
+    """
 
     async def living() -> bool:
-        return all([await _lives(space) for space in spaces(platform)])
+        return all([await _lives(space, since) for space in spaces(platform)])
 
     await soon(living, seconds, "every partition has an owner")
 
 
-async def _lives(space: Space) -> bool:
+async def _lives(space: Space, since: float) -> bool:
+    looked = time.monotonic()
     async with space.store.view() as view:
-        return view.mark.position >= 0 and view.beat_age < 1.5
+        return view.mark.position >= 0 and view.beat_age < min(1.5, looked - since)
 
 
 @asynccontextmanager
