@@ -115,6 +115,7 @@ class MemoryStore:
 
     @state.setter
     def state(self, state: _State) -> None:
+        """Puts the space back to what it was, as a fail-over does."""
         self._shared.state = state
 
     def beat_age(self) -> float:
