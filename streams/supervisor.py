@@ -27,7 +27,7 @@ def run(instances: int, told: Callable[[str], object]) -> int:
         fleet.start()
         while True:
             for service in fleet.services:
-                if known.get(service.name) != service.pid:
+                if service.pid and known.get(service.name) != service.pid:
                     known[service.name] = service.pid
                     told(f"{service.name.partition('-')[2]} started: pid {service.pid}, log {service.log}")
             if stop.wait(LOOK):

@@ -142,9 +142,14 @@ def stop_all(children: Sequence[Child], timeout: float) -> None:
 
 
 def rotate(log: Path) -> None:
-    """Keeps the last three logs as `name.1.log` to `name.3.log`. Raises LocalError if the directory is not writable."""
+    """Keeps the last three logs as `name.1.log` to `name.3.log`. Raises LocalError if the directory is not writable.
+
+    An empty one is none: it is of a process that could not be started, and pushes out no other.
+    """
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
+        if not log.exists() or not log.stat().st_size:
+            return
         for number in range(LOGS_KEPT, 0, -1):
             older = numbered(log, number - 1)
             if older.exists():

@@ -61,16 +61,20 @@ class Fleet:
 
     def start(self) -> None:
         """Starts all. Raises LocalError."""
-        self._reactors.start()
         self._fit()
+        for service in (self._reactors, *self._processors):
+            service.start()
         self._tell()
 
     def tend(self) -> None:
-        """Starts what has died, and what is wanted more; asks what is wanted no more to end."""
+        """Starts what has died, and what is wanted more; asks what is wanted no more to end.
+
+        What cannot be started is tried again at the next look, and all others go on.
+        """
         self._instances = self._asked()
+        self._fit()
         for service in self.services:
             service.revive()
-        self._fit()
         self._leaving = [service for service in self._leaving if not service.gone()]
         self._tell()
 
@@ -83,9 +87,7 @@ class Fleet:
     def _fit(self) -> None:
         while len(self._processors) < self._instances:
             name = f"{self._prefix}processor-{len(self._processors) + 1}"
-            service = Service(name, ("streams", "--role", "processor"), self._logs)
-            service.start()
-            self._processors.append(service)
+            self._processors.append(Service(name, ("streams", "--role", "processor"), self._logs))
         while len(self._processors) > self._instances:
             service = self._processors.pop()
             service.terminate()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 
+from bridge.errors import LocalError
 from bridge.local.child import Child
 
 log = structlog.get_logger()
@@ -30,20 +31,21 @@ class Service:
         self._child = Child(name, [sys.executable, "-m", *arguments], self.log, Path.cwd())
         self._started = 0.0
         self._asked = 0.0
+        self._failure = ""
 
     def start(self) -> None:
         """Starts the process. Raises LocalError."""
-        self._started = time.monotonic()
         self._child.start()
+        self._started = time.monotonic()
 
     @property
     def alive(self) -> bool:
         """Whether the process runs."""
-        return self._child.exit_code is None
+        return self.pid != 0 and self._child.exit_code is None
 
     @property
     def pid(self) -> int:
-        """The running process's id."""
+        """The id of the process that was started last; 0 before that."""
         return self._child.pid
 
     def check(self) -> None:
@@ -66,12 +68,25 @@ class Service:
         self._child.stop(max(0.1, timeout))
 
     def revive(self) -> None:
-        """Starts the process again if it has died."""
+        """Starts the process again if it has died, or if it could not be started; then it is tried at the next look."""
         if self.alive or time.monotonic() - self._started < PAUSE:
             return
-        self.deaths += 1
-        log.warning("process died, starting it again", name=self.name, exit_code=self._child.exit_code, log=self.log)
-        self.start()
+        if self.pid and not self._failure:
+            self.deaths += 1
+            code = self._child.exit_code
+            log.warning("process died, starting it again", name=self.name, exit_code=code, log=self.log)
+        try:
+            self.start()
+        except LocalError as error:
+            self._failed(str(error))
+        else:
+            self._failure = ""
+
+    def _failed(self, failure: str) -> None:
+        """Says so once, for it is tried again with each look."""
+        if failure != self._failure:
+            self._failure = failure
+            log.error("process not started, trying again", name=self.name, error=failure)
 
 
 def stop_all(services: Sequence[Service]) -> None:

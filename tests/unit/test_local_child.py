@@ -103,6 +103,15 @@ def test_the_last_three_logs_are_kept(tmp_path: Path) -> None:
     assert [path.read_text() for path in sorted(tmp_path.iterdir())] == ["4", "3", "2", "5"]
 
 
+def test_a_child_that_cannot_be_started_leaves_the_logs_of_before(tmp_path: Path) -> None:
+    child = Child("ghost", ["/bin/true"], tmp_path / "ghost.log", tmp_path / "missing")
+    child.log.write_text("why it died")
+    for _ in range(5):
+        with pytest.raises(LocalError):
+            child.start()
+    assert [path.read_text() for path in sorted(tmp_path.iterdir())] == ["why it died", ""]
+
+
 @pytest.mark.parametrize(
     ("line", "advice"),
     [
