@@ -50,19 +50,33 @@ class Verified(msgspec.Struct, frozen=True, tag="verified"):
     malformed: int
 
 
+class Switching(msgspec.Struct, frozen=True, tag="switching"):
+    """From here on the copy is what the category is: it cannot be given up any more."""
+
+
+class GivenUp(msgspec.Struct, frozen=True, tag="given up"):
+    """From here on it is undone: the topic stays what the category is."""
+
+
+Decided = Switching | GivenUp
+
+
 class Filled(msgspec.Struct, frozen=True, tag="filled"):
     """The topic is the new one, and has all that the copy has. From here on it is never filled again."""
 
     topic: str
 
 
-Entry = Begun | Closed | Verified | Filled
+Entry = Begun | Closed | Verified | Switching | GivenUp | Filled
 _decoder: msgspec.json.Decoder[Entry] = msgspec.json.Decoder(Entry)
 
 
 @dataclass
 class Journal:
-    """The steps that were done, in the topic of the copy. Its methods block; raise Unavailable, LighthouseError."""
+    """The steps that were done, in the topic of the copy. Its methods block; raise Unavailable, LighthouseError.
+
+    Whether it is switched or given up is `decided` by who comes first: one partition has one order for everybody.
+    """
 
     settings: Settings
     topic: str
@@ -70,6 +84,7 @@ class Journal:
     begun: Begun | None = None
     closed: Closed | None = None
     verified: Verified | None = None
+    decided: Decided | None = None
     filled: Filled | None = None
 
     def read(self) -> None:
@@ -81,13 +96,25 @@ class Journal:
 
     def write(self, entry: Entry) -> None:
         """Adds a step, for good."""
+        self._add(entry)
+        self._keep(entry)
+
+    def decide(self, wanted: Decided) -> Decided:
+        """Adds a decision where there is none; answers the one that counts, which may be somebody else's."""
+        self.read()
+        if self.decided is None:
+            self._add(wanted)
+            self.read()
+        assert self.decided is not None
+        return self.decided
+
+    def _add(self, entry: Entry) -> None:
         writer = Writer(self.settings, self.topic)
         try:
             writer.write(self.partition, None, msgspec.json.encode(entry), (), 0)
             writer.flush()
         finally:
             writer.close()
-        self._keep(entry)
 
     def _keep(self, entry: Entry) -> None:
         match entry:
@@ -97,6 +124,8 @@ class Journal:
                 self.closed = entry
             case Verified():
                 self.verified = entry
+            case Switching() | GivenUp():
+                self.decided = self.decided or entry
             case Filled():
                 self.filled = entry
 

@@ -1,7 +1,8 @@
 """The steps of a repartition, each of which may be done again: whoever starts it anew goes on where it was ended.
 
 C1 look, and refuse; C2 begin; C3 close; C4 copy; C5 compare; C6 switch: delete, create, fill; C7 open. Until C6 it can
-be given up; from then on the copy is what the category is, and it only goes on.
+be given up; from then on the copy is what the category is, and it only goes on. Which of both it is stands in the
+journal, and there the first one counts: who switches and who gives it up may be on two machines.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from bridge.log.groups import Groups
 from bridge.log.record import AppendRecord, Place
 from bridge.log.topics import CATEGORY_CONFIG, TopicFacts, TopicSpec
 from bridge.repartition.checks import Examination, Found
-from bridge.repartition.journal import Begun, Closed, Entry, Filled, Journal, Verified
+from bridge.repartition.journal import Begun, Closed, Entry, Filled, GivenUp, Journal, Switching, Verified
 from bridge.repartition.passes import Log, Passes, Tell
 from bridge.repartition.reading import ends
 from bridge.repartition.writing import still_open
@@ -124,6 +125,8 @@ class Repartition:
                 f"category {self._category} is being repartitioned into {journal.partition} partitions: go on with "
                 f"--partitions {journal.partition}, or give that up with --abandon"
             )
+        if isinstance(journal.decided, GivenUp):
+            raise self._given_up()
         return journal if journal.begun is not None else await self._written(journal, await self._examined(after))
 
     async def _examined(self, after: int) -> Begun:
@@ -217,11 +220,15 @@ class Repartition:
         Whoever asked before it was closed has been answered by then: nobody waits any more for a place in it.
         """
         await asyncio.sleep(max(0.0, closed.since + self._base.settings.deadline - time.time()))
-        await self._check_held()
         if await self._is_there(begun):
             now = await asyncio.to_thread(ends, self._base.settings, self._topic, begun.before)
             if now != closed.ends:
                 raise LighthouseError(f"{self._topic} has got more records, though it is closed: look who wrote them")
+        await self._check_held()
+        if isinstance(await asyncio.to_thread(journal.decide, Switching()), GivenUp):
+            raise self._given_up()
+        self._step("switching")
+        await self._check_held()  # once more, for a processor may have come in between
         await self._base.topics.delete(self._topic)  # the old one, or one that was not filled to its end
         self._step("deleted")
         await self._base.topics.ensure([_spec(self._topic, begun.after, begun)])
@@ -286,16 +293,31 @@ class Repartition:
                 raise LighthouseError(f"category {self._category} is not being repartitioned")
             journal = Journal(self._base.settings, self._copy, copy.partitions - 1)
             await asyncio.to_thread(journal.read)
+            if journal.begun is not None and not await self._is_there(journal.begun):
+                raise self._too_late()
+            if isinstance(await asyncio.to_thread(journal.decide, GivenUp()), Switching):
+                raise self._too_late()
+            self._step("given up")
             if journal.begun is not None:
                 await self._undo(journal.begun)
             await self._base.topics.delete(self._copy)
 
     async def _undo(self, begun: Begun) -> None:
-        if not await self._is_there(begun):
-            raise LighthouseError("the old topic is gone already: run the command again without --abandon")
         for number in range(begun.before):
             await self._restore(self._place(begun, number), begun)
         await self._base.topics.alter(self._topic, {SIZE: begun.config.get(SIZE, CATEGORY_CONFIG[SIZE])})
+
+    def _too_late(self) -> LighthouseError:
+        return LighthouseError(
+            f"category {self._category} cannot be given up any more, for its switch has begun: where nobody is at it, "
+            "run the command again without --abandon"
+        )
+
+    def _given_up(self) -> LighthouseError:
+        return LighthouseError(
+            f"the repartition of category {self._category} was given up: where nobody is at that, run the command "
+            "again with --abandon, and then begin anew"
+        )
 
     async def _restore(self, place: Place, begun: Begun) -> None:
         store = self._stores.open(place.space)

@@ -1,4 +1,7 @@
-"""`python -m tests.faults.repartitioning CATEGORY N [STEP]`: a repartition that kills itself once a step was done."""
+"""`python -m tests.faults.repartitioning CATEGORY N STEP [SIGNAL]`: a repartition that kills itself after a step.
+
+With SIGSTOP it stands still there instead.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,12 @@ from bridge.store.factory import open_stores
 from bridge.wiring import open_base
 
 
-async def main(category: str, partitions: int, last: str) -> None:
+async def main(category: str, partitions: int, last: str, how: str = "SIGKILL") -> None:
     """Runs it."""
 
     def step(name: str) -> None:
         if name == last:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.Signals[how])
 
     async with open_base(Settings()) as base:
         stores = open_stores(base.settings.history_store, base.settings)
@@ -30,4 +33,4 @@ async def main(category: str, partitions: int, last: str) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main(sys.argv[1], int(sys.argv[2]), " ".join(sys.argv[3:])))
+    uvloop.run(main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:]))

@@ -37,7 +37,7 @@ from bridge.store.factory import open_stores
 from bridge.wiring import Platform, create_topics, open_base
 from tests.checker import CATEGORY, Checker
 from tests.faults.conftest import Report
-from tests.faults.harness import PARTITIONS, Process, Stage, owned, playing, soon
+from tests.faults.harness import PARTITIONS, Process, Stage, eventually, owned, playing, soon
 from tests.faults.journal import Journal, Outcome
 from tests.faults.reference import log_below
 from tests.faults.test_garbage import Foreigner, dead_letters, foreign, is_parked, skip_all, transact
@@ -57,6 +57,7 @@ STEPS = (
     "closed",
     "copied",
     "verified",
+    "switching",
     "deleted",
     "created",
     "written",
@@ -369,11 +370,64 @@ async def test_it_cannot_be_given_up_after_the_switch(stage: Stage) -> None:
     process = stage.start("tests.faults.repartitioning", CATEGORY, str(AFTER), "deleted")
     assert await process.ended(60) == -signal.SIGKILL
     async with repartition(stage) as found:
-        with pytest.raises(LighthouseError, match="the old topic is gone already"):
+        with pytest.raises(LighthouseError, match="its switch has begun"):
             await found.abandon()
         await found.run(AFTER)
     async with after_it(stage, before):
         pass
+
+
+class Interrupted(Exception):
+    """What Ctrl-C leads to, in the middle of it."""
+
+
+async def test_of_a_switch_and_an_abandon_on_two_machines_the_first_counts(stage: Stage) -> None:
+    """Whoever comes second changes nothing, wherever the other one is just then."""
+    before = await lived(stage)
+    async with repartition(elsewhere(stage)) as found:
+
+        async def free() -> bool:
+            return not (await found.look(AFTER)).problems
+
+        await soon(free, 20, "nothing is in the way")
+        switching = await standing_still(stage, "verified")
+
+        def interrupt(step: str) -> None:
+            if step == "given up":
+                raise Interrupted
+
+        found._step = interrupt
+        with pytest.raises(Interrupted):
+            await found.abandon()
+        switching.signal(signal.SIGCONT)
+        assert await switching.ended(60) == 1
+        assert "was given up" in switching.output
+        with pytest.raises(LighthouseError, match="was given up"):
+            await found.run(AFTER)
+        found._step = lambda _: None
+        await found.abandon()
+        assert not (await found.look(AFTER)).problems, "it is as it was"
+    switching = await standing_still(stage, "switching")
+    async with repartition(elsewhere(stage)) as found:
+        with pytest.raises(LighthouseError, match="its switch has begun"):
+            await found.abandon()
+    switching.signal(signal.SIGCONT)
+    assert await switching.ended(60) == 0, switching.output
+    async with after_it(stage, before):
+        pass
+
+
+def elsewhere(stage: Stage) -> Stage:
+    """The same on another machine: no lock in the home is shared."""
+    return replace(stage, settings=stage.settings.model_copy(update={"home": stage.directory / "elsewhere"}))
+
+
+async def standing_still(stage: Stage, step: str) -> Process:
+    """A repartition in another process that stands still at a step."""
+    process = stage.start("tests.faults.repartitioning", CATEGORY, str(AFTER), step, "SIGSTOP")
+    await eventually(lambda: not process.alive or process.state == "T", 60, f"it stands still at {step}")
+    assert process.alive, process.output
+    return process
 
 
 async def test_what_comes_in_between_is_noticed_before_the_switch(stage: Stage) -> None:
@@ -506,10 +560,6 @@ async def settled_refusal(stage: Stage, base: Mapping[str, Any]) -> str:
 async def settled_in(running: Any, count: int) -> bool:
     parts = running._parts
     return len(parts) == count and all(one.place for one in parts.values())
-
-
-class Interrupted(Exception):
-    """What Ctrl-C leads to, in the middle of a pass."""
 
 
 def held(stage: Stage, topic: str) -> int:
