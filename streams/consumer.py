@@ -1,8 +1,8 @@
 """A processor's source in Kafka: a thin edge around confluent-kafka's consumer (P1's assignment and P2).
 
 The consumer polls in a thread. The client calls from within `poll` and `close`; the callbacks run on the event loop
-meanwhile, and the thread waits for them. Until it goes on, the client answers no other thread, so that it is this one
-that asks where partitions end.
+meanwhile, and the thread waits for them. Until it goes on, the client answers no other thread: where partitions end is
+asked of another client, at any time.
 """
 
 from __future__ import annotations
@@ -10,9 +10,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
-from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import structlog
@@ -28,36 +25,22 @@ from streams.source import Batches, Callbacks, Ends, Partition
 log = structlog.get_logger()
 T = TypeVar("T")
 
-TIMEOUT = 7.5
-"""Seconds that a broker has to tell where a partition ends."""
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """A callback wants to know where a partition ends."""
-
-    partition: Partition
-    ends: Future[Ends] = field(default_factory=Future)
-
-    def answer(self, ask: Callable[[Partition], Ends]) -> None:
-        """In the polling thread; whoever asked may have given up."""
-        if self.ends.set_running_or_notify_cancel():
-            try:
-                self.ends.set_result(ask(self.partition))
-            except Unavailable as error:
-                self.ends.set_exception(error)
+AskEnds = Callable[[str, int], Coroutine[Any, Any, Ends]]
+"""Where a topic's partition begins and ends, asked beside the consumer. Raises Unavailable."""
 
 
 class KafkaSource:
     """See Source. It is made on the event loop that the callbacks are to run on. `config` is the consumer's."""
 
-    def __init__(self, config: dict[str, object], topics: Sequence[str], callbacks: Callbacks) -> None:
+    def __init__(
+        self, config: dict[str, object], topics: Sequence[str], ask_ends: AskEnds, callbacks: Callbacks
+    ) -> None:
         self._consumer = Consumer(config | {"enable.partition.eof": True})
+        self._ask_ends = ask_ends
         self._callbacks = callbacks
         self._loop = asyncio.get_running_loop()
         self._delivered = Delivered()
         self._assignment = Assignment()
-        self._asked: SimpleQueue[_Asked | None] | None = None
         self.lost: dict[Partition, ForeignLog] = {}
         self.ended: dict[Partition, int] = {}
         self.waited = 0.0
@@ -113,15 +96,10 @@ class KafkaSource:
     def _await(self, callback: Coroutine[Any, Any, T]) -> T:
         """What a callback answers; it sets itself a time, and the loop runs as long as anybody polls or closes."""
         began = time.monotonic()
-        asked: SimpleQueue[_Asked | None] = SimpleQueue()
-        self._asked = asked
-        answered = asyncio.run_coroutine_threadsafe(callback, self._loop)
-        answered.add_done_callback(lambda _: asked.put(None))
-        while (one := asked.get()) is not None:
-            one.answer(self._ends)
-        self._asked = None
-        self._called += time.monotonic() - began
-        return answered.result()
+        try:
+            return asyncio.run_coroutine_threadsafe(callback, self._loop).result()
+        finally:
+            self._called += time.monotonic() - began
 
     def _forget(self, partitions: Iterable[Partition]) -> None:
         """What was delivered before no longer stands right before what will be."""
@@ -136,9 +114,12 @@ class KafkaSource:
         self._quietly(self._consumer.pause, [TopicPartition(*partition)])
 
     def resume(self, partition: Partition, offset: int) -> None:
-        """See Source."""
+        """See Source. What the client does not find is not fetched from anywhere else."""
         self._forget([partition])
-        self._quietly(self._consumer.seek, TopicPartition(*partition, offset))
+        try:
+            self._consumer.seek(TopicPartition(*partition, offset))
+        except KafkaException as error:
+            raise Unavailable(f"{partition[0]}-{partition[1]} cannot be fetched from {offset}: {error}") from error
         self._quietly(self._consumer.resume, [TopicPartition(*partition)])
 
     def _quietly(self, call: Callable[..., object], argument: object) -> None:
@@ -150,18 +131,7 @@ class KafkaSource:
 
     async def ends(self, partition: Partition) -> Ends:
         """See Source."""
-        if self._asked is None:
-            return await asyncio.to_thread(self._ends, partition)
-        one = _Asked(partition)
-        self._asked.put(one)
-        return await asyncio.wrap_future(one.ends)
-
-    def _ends(self, partition: Partition) -> Ends:
-        try:
-            low, high = self._consumer.get_watermark_offsets(TopicPartition(*partition), timeout=TIMEOUT)
-        except KafkaException as error:
-            raise Unavailable(f"Kafka does not tell where {partition[0]}-{partition[1]} ends: {error}") from error
-        return low, high
+        return await self._ask_ends(*partition)
 
     async def close(self) -> None:
         """See Source."""

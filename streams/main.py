@@ -47,7 +47,8 @@ async def process(platform: Platform, stop: asyncio.Event, step: Step = lambda _
         switch = Switch(catalog, platform.projections, platform.handler, lambda: system in processor.owners, step)
         firing = Firing(_around(platform, step), lambda: processor.owners)
         async with switch.running(), firing.running():
-            join = partial(KafkaSource, kafka.consumer(settings, settings.group), topics(platform))
+            config, ends = kafka.consumer(settings, settings.group), platform.base.topics.ends
+            join = partial(KafkaSource, config, topics(platform), ends)
             await processor.run(join, stop)
 
 

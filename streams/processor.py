@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
-from bridge.errors import Fenced, ForeignLog, LighthouseError
+from bridge.errors import Fenced, ForeignLog, LighthouseError, Unavailable
 from bridge.log.record import Place, Record
 from bridge.log.registry import RegistryAway
 from bridge.settings import Settings
 from bridge.store.contract import Stores
 from bridge.store.rows import Identity
+from streams.opening import Identities, Openings
 from streams.owner import Code, LogEnds, Owner
 from streams.source import Batches, Callbacks, Join, Partition, Source
 from streams.tenure import Worker
@@ -26,6 +28,9 @@ POLL = 0.1
 """Seconds that P2 waits for a first record: the grain of beats, ticks and the reaction to a stop."""
 
 P1_TIMEOUT = 30.0
+AT_ONCE = 1.0
+"""Seconds that the group waits for P1; it goes on beside the round. Nothing is polled, applied or beaten meanwhile."""
+
 FAREWELL = 0.5
 """Seconds in which a partition that is taken away must have been let go in its store."""
 
@@ -59,7 +64,7 @@ class Parts:
     stores: Stores
     place: Callable[[Partition], Place]
     code: Callable[[str], Code]
-    identify: Callable[[Sequence[str]], Awaitable[dict[str, Identity]]]
+    identify: Callable[[Sequence[str]], Coroutine[Any, Any, dict[str, Identity]]]
     tick: Callable[[Place], None]
     step: Callable[[str], None] = lambda _: None
     clock: Callable[[], float] = time.monotonic
@@ -74,6 +79,7 @@ class Processor:
         self._parts = parts
         self._clock = parts.clock
         self._worker = Worker(clock=parts.clock)
+        self._openings = Openings(parts.identify, self._open)
         self._held: dict[Partition, list[Record]] = {}
         self._again: dict[Partition, float] = {}
         self._beaten = 0.0
@@ -91,7 +97,10 @@ class Processor:
             while not stop.is_set():
                 await self._round(self._source)
         finally:
-            await self._source.close()
+            try:
+                await self._source.close()
+            finally:
+                await self._openings.close()
 
     async def _round(self, source: Source) -> None:
         wait = 0.0 if self._has_builds() else POLL
@@ -107,17 +116,15 @@ class Processor:
         await self._build(self._clock() - began)
         await self._upkeep(source)
 
-    # P1, within `poll`: the group waits for the answer.
+    # P1: what takes longer than the group waits, within `poll`, goes on beside the round.
 
     async def _assigned(self, partitions: Sequence[Partition]) -> dict[Partition, int | None]:
-        assert self._source is not None
-        try:
-            async with asyncio.timeout(P1_TIMEOUT):
-                return await self._open_all(self._source, partitions)
-        except (LighthouseError, TimeoutError) as error:
-            log.warning("partitions not opened", partitions=list(partitions), error=str(error))
-            self._later(partitions)
-            return dict.fromkeys(partitions)
+        log.info("partitions assigned", partitions=[f"{topic}-{number}" for topic, number in partitions])
+        self._openings.begin(partitions)
+        await self._openings.wait(partitions, AT_ONCE)
+        opened = self._openings.ready(partitions)
+        self.owners |= opened
+        return {part: opened[part].start if part in opened else None for part in partitions}
 
     def _later(self, partitions: Iterable[Partition], seconds: float = AGAIN) -> None:
         """P1 is done again after so long, where they are still assigned by then."""
@@ -126,10 +133,11 @@ class Processor:
     async def _revoked(self, partitions: Sequence[Partition]) -> None:
         """Says of each partition that it is let go, so that the next owner, and whoever looks, knows it for sure."""
         self._parts.step("revoke")
+        ready = await self._openings.end(partitions)
         owners = [owner for part in partitions if (owner := self._forget(part)) is not None]
-        await asyncio.gather(*map(_say_goodbye, owners))
-        for owner in owners:
-            self._parts.let_go(owner.place.space)
+        await asyncio.gather(*map(_say_goodbye, [*ready, *owners]))
+        for part in partitions:
+            self._parts.let_go(self._parts.place(part).space)
         log.info("partitions revoked", partitions=[f"{topic}-{number}" for topic, number in partitions])
 
     def _forget(self, part: Partition) -> Owner | None:
@@ -137,32 +145,31 @@ class Processor:
         self._again.pop(part, None)
         return self.owners.pop(part, None)
 
-    async def _open_all(self, source: Source, partitions: Sequence[Partition]) -> dict[Partition, int | None]:
-        identities = await self._parts.identify(sorted({topic for topic, _ in partitions}))
-        opened = await asyncio.gather(*(self._open(source, part, identities[part[0]]) for part in partitions))
-        log.info("partitions assigned", partitions=[f"{topic}-{number}" for topic, number in partitions])
-        return dict(zip(partitions, opened, strict=True))
-
-    async def _open(self, source: Source, part: Partition, identity: Identity) -> int | None:
-        """P1 for one partition; answers where to start, None where it cannot be opened. A foreign log stays so.
+    async def _open(self, part: Partition, identities: Awaitable[Identities]) -> Owner | None:
+        """P1 for one partition; None where it cannot be opened. A foreign log stays so.
 
         The log is looked at once the space is taken over: from an end that was read before, the owner of then might
         have gone on, and the log would seem to be another one.
         """
         place = self._parts.place(part)
         try:
-            owner = Owner(place, self._parts.stores.open(place.space), self._parts.code(place.category), self._worker)
-            await owner.take_over()
-            await owner.open(LogEnds(identity, *await source.ends(part)))
+            async with asyncio.timeout(P1_TIMEOUT):
+                return await self._opened(part, place, await identities)
         except ForeignLog as error:
             log.error("partition stopped", partition=place.space, error=str(error))
-            return None
-        except (LighthouseError, OSError) as error:
-            log.warning("partition not opened", partition=place.space, error=str(error))
+        except (LighthouseError, OSError) as error:  # a TimeoutError is an OSError
+            log.warning("partition not opened", partition=place.space, error=str(error) or repr(error))
             self._later([part])
-            return None
-        self.owners[part] = owner
-        return owner.start
+        return None
+
+    async def _opened(self, part: Partition, place: Place, identities: Identities) -> Owner:
+        assert self._source is not None
+        if (identity := identities.get(place.topic)) is None:
+            raise Unavailable(f"Kafka does not know the topic {place.topic}")
+        owner = Owner(place, self._parts.stores.open(place.space), self._parts.code(place.category), self._worker)
+        await owner.take_over()
+        await owner.open(LogEnds(identity, *await self._source.ends(part)))
+        return owner
 
     # P3-P6
 
@@ -272,8 +279,8 @@ class Processor:
         if now - self._beaten >= BEAT:
             self._beaten = now
             await self._beat()
-        if due := [part for part, at in self._again.items() if at <= now]:
-            await self._reopen(source, due)
+        self._adopt(source)
+        self._reopen([part for part, at in self._again.items() if at <= now])
         await self._retry_held(source, now)
         self._tick()
         if now - self._unparked >= self._parts.settings.unpark_every:
@@ -290,18 +297,24 @@ class Processor:
         except LighthouseError as error:
             self._dropped(part, error)
 
-    async def _reopen(self, source: Source, partitions: Sequence[Partition]) -> None:
-        for part in partitions:
-            self._again.pop(part, None)
+    def _adopt(self, source: Source) -> None:
+        """P1 is done for some, beside the round: they are fetched from here on."""
+        for part, owner in self._openings.ready().items():
+            log.info("partition opened", partition=owner.place.space)
+            self.owners[part] = owner
+            self._fetch(source, part, owner.start)
+
+    def _fetch(self, source: Source, part: Partition, offset: int) -> None:
         try:
-            starts = await self._open_all(source, partitions)
-        except LighthouseError as error:
-            log.warning("partitions not opened", partitions=list(partitions), error=str(error))
-            self._later(partitions)
-            return
-        for part, start in starts.items():
-            if start is not None:
-                source.resume(part, start)
+            source.resume(part, offset)
+        except Unavailable as error:
+            self._dropped(part, error)
+
+    def _reopen(self, partitions: Sequence[Partition]) -> None:
+        for part in partitions:
+            self._again.pop(part)
+        if partitions:
+            self._openings.begin(partitions)
 
     async def _retry_held(self, source: Source, now: float) -> None:
         if now < self._retry:
@@ -311,7 +324,7 @@ class Processor:
             records = self._held.pop(part)
             await self._take(part, records)
             if part in self.owners and part not in self._held:
-                source.resume(part, self.owners[part].rewind())
+                self._fetch(source, part, self.owners[part].rewind())
 
     def _tick(self) -> None:
         """P7; the ticker writes at most one a second to a partition."""

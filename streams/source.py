@@ -54,7 +54,7 @@ class Source(Protocol):
         ...
 
     async def ends(self, partition: Partition) -> Ends:
-        """Where a partition begins and ends now, also within callbacks. Raises Unavailable."""
+        """Where a partition begins and ends now; also within callbacks, and beside a poll. Raises Unavailable."""
         ...
 
     def pause(self, partition: Partition) -> None:
@@ -62,7 +62,7 @@ class Source(Protocol):
         ...
 
     def resume(self, partition: Partition, offset: int) -> None:
-        """Goes on fetching from an offset."""
+        """Goes on fetching from an offset. Raises Unavailable, with the partition paused as it was."""
         ...
 
     async def close(self) -> None:

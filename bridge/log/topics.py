@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka import KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -16,6 +16,7 @@ from confluent_kafka.admin import (
     ConfigResource,
     ConfigSource,
     NewTopic,
+    OffsetSpec,
     ResourceType,
 )
 
@@ -28,6 +29,9 @@ from bridge.settings import Settings
 
 T = TypeVar("T")
 TIMEOUT = 15.0
+LEADER = 5.0
+"""Seconds that a partition's leader has to tell where it ends."""
+
 KNOWN = 0.1
 """Seconds between two looks whether a new topic is known."""
 
@@ -191,6 +195,19 @@ class Topics:
         fine = ("UNKNOWN_TOPIC_OR_PART",)
         answers = {resource.name: await answered(future, fine) for resource, future in asked.items()}
         return {name: {key: entry.value for key, entry in found.items()} for name, found in answers.items() if found}
+
+    async def ends(self, topic: str, partition: int) -> tuple[int, int]:
+        """The offsets of a partition's first record, and of the next to come. Raises Unavailable.
+
+        Each is asked for by itself: several in one request would wait for the slowest leader.
+        """
+        first, next_ = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        return await asyncio.gather(self._offset(topic, partition, first), self._offset(topic, partition, next_))
+
+    async def _offset(self, topic: str, partition: int, which: OffsetSpec) -> int:
+        asked = self._admin.list_offsets({TopicPartition(topic, partition): which}, request_timeout=LEADER)
+        (future,) = asked.values()
+        return int((await answered(future)).offset)
 
     async def differences(self, specs: Sequence[TopicSpec]) -> list[Difference]:
         """What is not as it should be. Partition counts are not judged: they are fixed when a topic is made."""

@@ -36,9 +36,9 @@ async def proxied(tmp_path: Path) -> AsyncIterator[tuple[LocalKafka, KafkaProxy]
         await asyncio.to_thread(kafka.stop)
 
 
-def advertise(kafka: LocalKafka, inside: int, outside: int) -> None:
-    """Gives the broker a listener at `inside` that says it were at `outside`."""
-    broker = kafka.brokers[0]
+def advertise(kafka: LocalKafka, inside: int, outside: int, node: int = 1) -> None:
+    """Gives a broker a listener at `inside` that says it were at `outside`."""
+    broker = kafka.brokers[node - 1]
     file = broker.directory / "server.properties"
     lines = dict(line.split("=", 1) for line in file.read_text().splitlines() if "=" in line)
     lines["listeners"] += f",PROXIED://{HOST}:{inside}"
@@ -46,7 +46,7 @@ def advertise(kafka: LocalKafka, inside: int, outside: int) -> None:
     lines["listener.security.protocol.map"] = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT"
     lines["inter.broker.listener.name"] = "PLAINTEXT"
     file.write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
-    kafka.restart(1)
+    kafka.restart(node)
 
 
 @pytest.fixture

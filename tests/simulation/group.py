@@ -65,13 +65,14 @@ class Coordinator:
 
 
 class GroupSource:
-    """One member as its processor has it; see streams.source.Source."""
+    """One member as its processor has it; see streams.source.Source. Leaders of `silent` partitions do not answer."""
 
     def __init__(self, coordinator: Coordinator, callbacks: Callbacks) -> None:
         self.lost: dict[Partition, ForeignLog] = {}
         self.ended: dict[Partition, int] = {}
         self.waited = 0.0
         self.mine: dict[Partition, None] = {}
+        self.silent: set[Partition] = set()
         self.expelled = False
         self.dead = False
         self._coordinator = coordinator
@@ -150,6 +151,8 @@ class GroupSource:
 
     async def ends(self, partition: Partition) -> Ends:
         """See Source."""
+        if partition in self.silent:
+            await asyncio.get_running_loop().create_future()
         if self._deaf:
             raise Unavailable("nobody tells where the partition ends")
         return 0, self._coordinator.log.length(*partition)

@@ -12,19 +12,22 @@ from bridge.store import keys
 from streams.owner import Owner
 from streams.processor import Processor
 from tests.model.world import Ask
-from tests.simulation.cluster import Cluster
+from tests.simulation.cluster import PLACES, Cluster
 from tests.simulation.cluster_play import ClusterPlay
 from tests.simulation.group import Turn
 from tests.simulation.mutations import Mutation
 from tests.simulation.process import Member
+from tests.simulation.settings import SETTINGS
 
 A = "account/a"
 
 
 OWN_THEN_ASK = """await owner.take_over()
-        await owner.open(LogEnds(identity, *await source.ends(part)))"""
-ASK_THEN_OWN = """ends = LogEnds(identity, *await source.ends(part))
-        await owner.open(ends)"""
+    await owner.open(LogEnds(identity, *await self._source.ends(part)))"""
+ASK_THEN_OWN = """ends = LogEnds(identity, *await self._source.ends(part))
+    await owner.open(ends)"""
+ADOPT = "self._adopt(source)"
+WAIT_THEN_ADOPT = f"await self._openings.wait([*self._openings._tasks], P1_TIMEOUT); {ADOPT}"
 
 
 def stood_still(play: ClusterPlay) -> None:
@@ -97,12 +100,50 @@ def fell_back(play: ClusterPlay) -> None:
     play.end()
 
 
+def was_silent(play: ClusterPlay) -> None:
+    """A process is given a partition whose leader does not answer it; all others are as alive as before."""
+    world, place = play.world, play.world.place_of(A)
+    part = place.topic, place.partition
+    (before,) = (one for one in world.members if part in one.processor.owners)
+    (after,) = (one for one in world.members if one is not before)
+    assert after.source is not None
+    after.source.silent = {part}
+    world.group.target[part] = after.source
+    others = [one for one in PLACES if one != place]
+    for _ in range(80):
+        world.everybody()
+        world.loop.advance(0.5)
+        ages = {one.space: world.stores.open(one.space).beat_age() for one in others}
+        assert max(ages.values()) < SETTINGS.session, ages
+    assert world.group.holder[part] is after.source
+    assert part not in after.processor.owners
+    after.source.silent.clear()
+    for _ in range(80):
+        play.get_well()
+    assert part in after.processor.owners
+    play.end()
+
+
 FOUND = [
     (
         stood_still,
         Mutation(
             "the log is asked where it ends before the space is taken over: it may seem to be another log",
-            ((Processor, "_open", ((OWN_THEN_ASK, ASK_THEN_OWN),)),),
+            ((Processor, "_opened", ((OWN_THEN_ASK, ASK_THEN_OWN),)),),
+        ),
+    ),
+    (
+        was_silent,
+        Mutation(
+            "the group waits as long as a partition's leader does not answer, and every other partition with it",
+            ((Processor, "_assigned", (("wait(partitions, AT_ONCE)", "wait(partitions, P1_TIMEOUT)"),)),),
+        ),
+    ),
+    (
+        was_silent,
+        Mutation(
+            "the round waits as long as a partition's leader does not answer, and every other partition with it",
+            ((Processor, "_upkeep", ((ADOPT, WAIT_THEN_ADOPT),)),),
         ),
     ),
     (
