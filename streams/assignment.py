@@ -1,4 +1,4 @@
-"""Which partitions a member of a group has, kept beside the client: one that is being closed tells it no more."""
+"""Which partitions a member's client fetches, kept beside the client: one that is being closed tells it no more."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ log = structlog.get_logger()
 
 
 class Assignment:
-    """Of one member. Its methods run in the client's callbacks.
+    """Of one member. What the group has given it and what its client fetches may differ.
 
     An error of the client that leaves a callback within `close` ends the polling thread unheard: none leaves these.
     """
@@ -19,9 +19,13 @@ class Assignment:
     def __init__(self) -> None:
         self._mine: set[tuple[str, int]] = set()
 
-    def given(self, partitions: Iterable[TopicPartition]) -> None:
-        """They were assigned."""
+    def take(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Assigns them, at their offsets. Raises KafkaException."""
+        consumer.incremental_assign(partitions)
         self._mine |= {(part.topic, part.partition) for part in partitions}
+
+    def __contains__(self, partition: tuple[str, int]) -> bool:
+        return partition in self._mine
 
     def give_back(self, consumer: Consumer, partitions: Iterable[TopicPartition]) -> None:
         """Unassigns those of them that were assigned."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
 import structlog
-from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from bridge.errors import ForeignLog, Unavailable
 from bridge.log.readers import record_of
@@ -80,14 +80,9 @@ class KafkaSource:
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         starts = self._await(self._callbacks.assigned([(part.topic, part.partition) for part in partitions]))
         self._forget(starts)
-        offsets = {where: OFFSET_END if start is None else start for where, start in starts.items()}
-        consumer.incremental_assign([TopicPartition(*where, offset) for where, offset in offsets.items()])
-        self._assignment.given(partitions)
-        for where, start in starts.items():
-            if start is None:
-                self.pause(where)
-            else:  # the client remembers a pause from before the partition was last taken away
-                self._quietly(self._consumer.resume, [TopicPartition(*where)])
+        self._assignment.take(
+            consumer, [TopicPartition(*where, start) for where, start in starts.items() if start is not None]
+        )
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._await(self._callbacks.revoked([(part.topic, part.partition) for part in partitions]))
@@ -111,23 +106,17 @@ class KafkaSource:
 
     def pause(self, partition: Partition) -> None:
         """See Source."""
-        self._quietly(self._consumer.pause, [TopicPartition(*partition)])
+        if partition in self._assignment:
+            self._assignment.give_back(self._consumer, [TopicPartition(*partition)])
+            self._forget([partition])
 
     def resume(self, partition: Partition, offset: int) -> None:
-        """See Source. What the client does not find is not fetched from anywhere else."""
-        self._forget([partition])
+        """See Source. The client is given the partition anew: where one is only paused, a late answer may move it."""
+        self.pause(partition)
         try:
-            self._consumer.seek(TopicPartition(*partition, offset))
+            self._assignment.take(self._consumer, [TopicPartition(*partition, offset)])
         except KafkaException as error:
             raise Unavailable(f"{partition[0]}-{partition[1]} cannot be fetched from {offset}: {error}") from error
-        self._quietly(self._consumer.resume, [TopicPartition(*partition)])
-
-    def _quietly(self, call: Callable[..., object], argument: object) -> None:
-        """A partition may have been revoked meanwhile; then there is nothing to pause or to resume."""
-        try:
-            call(argument)
-        except KafkaException as error:
-            log.info("partition not assigned any more", error=str(error))
 
     async def ends(self, partition: Partition) -> Ends:
         """See Source."""

@@ -56,8 +56,7 @@ class Group:
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         paused = [TopicPartition(part.topic, part.partition, 0) for part in partitions]
-        consumer.incremental_assign(paused)
-        self._assignment.given(partitions)
+        self._assignment.take(consumer, paused)
         consumer.pause(paused)
         self._shared.assigned([(part.topic, part.partition) for part in partitions])
 

@@ -202,12 +202,16 @@ class Topics:
         Each is asked for by itself: several in one request would wait for the slowest leader.
         """
         first, next_ = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        return await asyncio.gather(self._offset(topic, partition, first), self._offset(topic, partition, next_))
+        low, high = await asyncio.gather(self._offset(topic, partition, first), self._offset(topic, partition, next_))
+        return low, high
 
     async def _offset(self, topic: str, partition: int, which: OffsetSpec) -> int:
         asked = self._admin.list_offsets({TopicPartition(topic, partition): which}, request_timeout=LEADER)
         (future,) = asked.values()
-        return int((await answered(future)).offset)
+        offset = int((await answered(future)).offset)
+        if offset < 0:  # the client says no more of a leader that has not answered it
+            raise Unavailable(f"the leader of {topic}-{partition} does not tell where it ends")
+        return offset
 
     async def differences(self, specs: Sequence[TopicSpec]) -> list[Difference]:
         """What is not as it should be. Partition counts are not judged: they are fixed when a topic is made."""

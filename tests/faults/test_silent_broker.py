@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from bridge.errors import Unavailable
 from bridge.local import LocalKafka, start_kafka
 from bridge.local.ports import HOST, pick
 from bridge.settings import Settings
@@ -33,6 +34,8 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 
 LED = [1, 1, 2, 2]
 """Who leads each partition of the category; all other partitions are led by the first broker."""
+
+OFFSETS = "__consumer_offsets"
 
 LONG = 15.0
 """Seconds without an answer: longer than any one request waits for one."""
@@ -65,7 +68,7 @@ async def two(tmp_path: Path) -> AsyncIterator[Two]:
 @pytest.fixture
 async def stage_of_two(two: Two, settings: Settings, tmp_path: Path) -> AsyncIterator[Stage]:
     """A stage on them, with a group whose coordinator is the first broker."""
-    group = await asyncio.to_thread(coordinated, two.kafka.bootstrap, settings.group)
+    group = await coordinated(two.kafka.bootstrap, settings.group)
     changes = {"kafka_bootstrap": two.kafka.bootstrap, "group": group, "partitions": len(LED), "replication": 1}
     changed = settings.model_copy(update=changes)
     await make_topics(changed)
@@ -73,15 +76,31 @@ async def stage_of_two(two: Two, settings: Settings, tmp_path: Path) -> AsyncIte
         yield stage
 
 
-def coordinated(bootstrap: str, name: str) -> str:
+async def coordinated(bootstrap: str, name: str) -> str:
     """A group's name that begins with this one, and whose place among the offsets the first broker leads."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": name})
-    consumer.committed([TopicPartition("none", 0)], timeout=30)  # the first who asks lets Kafka make their topic
-    known = consumer.list_topics("__consumer_offsets", timeout=10).topics["__consumer_offsets"].partitions
-    consumer.close()
+    await soon(partial(asyncio.to_thread, are_there, consumer), 60, "both brokers are there")
+    # the first who asks lets Kafka make their topic
+    await soon(partial(asyncio.to_thread, knows_groups, consumer), 60, "the brokers know who coordinates groups")
+    known = (await asyncio.to_thread(consumer.list_topics, OFFSETS, 10)).topics[OFFSETS].partitions
+    await asyncio.to_thread(consumer.close)
     assert {one.leader for one in known.values()} == {1, 2}
     names = (f"{name}-{number}" for number in count())
     return next(one for one in names if known[java_hash(one) % len(known)].leader == 1)
+
+
+def are_there(consumer: Consumer) -> bool:
+    return len(consumer.list_topics(timeout=10).brokers) == 2
+
+
+def knows_groups(consumer: Consumer) -> bool:
+    try:
+        consumer.committed([TopicPartition("none", 0)], timeout=10)
+    except KafkaException as error:
+        if error.args[0].code() in (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE):
+            return False
+        raise
+    return True
 
 
 def java_hash(text: str) -> int:
@@ -89,7 +108,7 @@ def java_hash(text: str) -> int:
     found = 0
     for letter in text.encode():
         found = (31 * found + letter) & 0xFFFFFFFF
-    return found & 0x7FFFFFFF
+    return found if found < 1 << 31 else (1 << 32) - found
 
 
 async def make_topics(settings: Settings) -> None:
@@ -123,7 +142,7 @@ async def test_a_broker_that_does_not_answer_holds_up_no_other_partition(
         await owned(platform)
         for number in range(len(LED)):
             assert await written(platform, checker.journal, number, "before")
-        await eventually(lambda: sorted(partitions_of(both[0]) + partitions_of(both[1])) == [0, 1, 2, 3], 30, "shared")
+        await eventually(lambda: shared(*map(partitions_of, both)), 30, "both have partitions")
         leaving, staying = sorted(both, key=lambda one: max(partitions_of(one)), reverse=True)
         two.proxy.mute = True
         checker.journal.fault("broker 2 does not answer processors")
@@ -132,9 +151,8 @@ async def test_a_broker_that_does_not_answer_holds_up_no_other_partition(
         well = [space for space in spaces(platform) if LED[space.place.partition] == 1]
         for number in range(len(well)):
             await soon(partial(written, platform, checker.journal, number), 60, "broker 1's partitions have an owner")
-        oldest = await goes_on(platform, checker.journal, well)
+        oldest = await goes_on(platform, checker.journal, well, lambda: "partition not opened" in staying.output)
         assert oldest < stage.settings.session
-        assert "partition not opened" in staying.output
         two.proxy.mute = False
         await two.proxy.cut()
         checker.journal.fault("it answers again")
@@ -142,6 +160,23 @@ async def test_a_broker_that_does_not_answer_holds_up_no_other_partition(
         for number in range(len(LED)):
             assert await written(platform, checker.journal, number, "behind")
         report(await checker.check() | {"oldest beat": oldest})
+
+
+async def test_a_leader_that_does_not_answer_tells_no_end(stage_of_two: Stage, two: Two) -> None:
+    """The client's answer is then an offset that is none, and no error; asked anew, it may be one."""
+    settings = stage_of_two.settings.model_copy(update={"kafka_bootstrap": two.through})
+    async with open_base(settings) as base:
+        topic = base.topics.name(CATEGORY)
+        assert [await base.topics.ends(topic, number) for number in range(len(LED))] == [(0, 0)] * len(LED)
+        two.proxy.mute = True
+        for _ in range(3):
+            assert await base.topics.ends(topic, 0) == (0, 0)
+            with pytest.raises(Unavailable):
+                await base.topics.ends(topic, 3)
+
+
+def shared(some: list[int], others: list[int]) -> bool:
+    return bool(some) and bool(others) and sorted(some + others) == list(range(len(LED)))
 
 
 async def age(space: Space) -> float:
@@ -156,14 +191,19 @@ async def written(platform: Platform, journal: Journal, number: int, what: str =
     return answer.outcome is Outcome.ACKNOWLEDGED
 
 
-async def goes_on(platform: Platform, journal: Journal, found: list[Space]) -> float:
-    """Appends to them for a long time, all acknowledged; answers the age of the oldest beat."""
-    oldest, until = 0.0, time.monotonic() + LONG
+async def goes_on(platform: Platform, journal: Journal, found: list[Space], failed: Callable[[], bool]) -> float:
+    """Appends to them, all acknowledged, for a long time and until others have `failed`; answers the oldest beat's age.
+
+    When the silent broker's partitions are given away is the group's matter.
+    """
+    oldest, began = 0.0, time.monotonic()
     for number in count():
         for partition in range(len(found)):
             assert await written(platform, journal, partition, f"meanwhile-{number}")
         oldest = max([oldest, *[await age(space) for space in found]])
-        if time.monotonic() > until:
+        lasted = time.monotonic() - began
+        if lasted > LONG and failed():
             return oldest
+        assert lasted < 60, "the silent broker's partitions were never tried"
         await asyncio.sleep(0.05)
     raise AssertionError
