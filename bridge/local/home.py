@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -177,7 +178,7 @@ def _end(process: psutil.Process, patience: float) -> None:
 
 def replace(path: Path, content: bytes, private: bool = False) -> None:
     """Writes a file so that a reader, or a crash, sees the old content or the new; nobody else's eyes, if `private`."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}.draft")
+    draft = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.draft")
     draft.unlink(missing_ok=True)
     draft.touch(0o600 if private else 0o666)
     draft.write_bytes(content)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+from collections import deque
 
 from bridge.errors import LocalError
 
@@ -14,9 +15,19 @@ FREE = range(20000, 32000)
 TRIES = 200
 LAST = 65535
 
+_promised: deque[int] = deque(maxlen=1000)
+"""Ports that this process has found for servers, some of which may not listen yet."""
+
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen there now."""
+    """Whether a server could listen there now. Then nobody else in this process is given the port."""
+    found = _is_free(port)
+    if found:
+        _promised.append(port)
+    return found
+
+
+def _is_free(port: int) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as server:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -28,11 +39,12 @@ def is_free(port: int) -> bool:
 
 
 def pick(count: int) -> tuple[int, ...]:
-    """That many different free ports. Raises LocalError when the machine has none left."""
+    """That many different free ports, none of them given before. Raises LocalError when the machine has none left."""
     candidates = random.sample(FREE, TRIES)
-    free = [port for port in candidates if is_free(port)][:count]
+    free = [port for port in candidates if port not in _promised and _is_free(port)][:count]
     if len(free) < count:
         raise LocalError(f"no {count} free ports between {FREE.start} and {FREE.stop}; end some servers")
+    _promised.extend(free)
     return tuple(free)
 
 

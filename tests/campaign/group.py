@@ -23,6 +23,7 @@ class Group:
         """Commits the end of every partition, once the last member's session is over."""
         asked = {TopicPartition(topic, number): LATEST for number in range(partitions)}
         ends = {place: one.result(PATIENCE).offset for place, one in self._admin.list_offsets(asked).items()}
+        assert min(ends.values()) >= 0, f"a leader did not tell its end: {ends}"
         places = [TopicPartition(topic, place.partition, end) for place, end in ends.items()]
         _without_members(lambda: self._commit(places))
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,7 @@ import psutil
 import pytest
 
 from bridge.errors import LocalError
-from bridge.local.home import MARK, Claim, Process, Record, boot, find, prepare, require_room, running, wipe
+from bridge.local.home import MARK, Claim, Process, Record, boot, find, prepare, replace, require_room, running, wipe
 from bridge.settings import Settings
 
 
@@ -119,3 +120,13 @@ def test_wiping_a_directory_that_is_not_ours_is_refused(settings: Settings) -> N
 
 def test_wiping_a_home_that_was_never_used_is_harmless(settings: Settings) -> None:
     wipe(settings)
+
+
+def test_several_threads_replace_a_file_at_once(tmp_path: Path) -> None:
+    """Two brokers that are started again at the same time are both written down."""
+    file, contents = tmp_path / "kafka.json", [str(number).encode() * 1000 for number in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        for _ in range(50):
+            list(threads.map(lambda content: replace(file, content), contents))
+            assert file.read_bytes() in contents
+    assert [one.name for one in tmp_path.iterdir()] == ["kafka.json"]
