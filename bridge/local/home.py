@@ -7,12 +7,12 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import msgspec
 import psutil
@@ -110,6 +110,18 @@ def _read(settings: Settings, service: str) -> Record | None:
         return None
 
 
+class Started(Protocol):
+    """A process that was started."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def pid(self) -> int:
+        """Its id; 0 before it was started."""
+
+
 class Claim:
     """The right to run a service in a home, held until released or until this process ends, however it ends."""
 
@@ -117,6 +129,7 @@ class Claim:
         """Raises LocalError when the service runs already; ends what a killed owner has left behind."""
         self._settings = settings
         self._service = service
+        self._recording = threading.Lock()
         prepare(settings.root)
         self._lock: IO[bytes] = _file(settings, service, "lock").open("ab")
         self._take()
@@ -135,12 +148,16 @@ class Claim:
         for orphan in record.living if record else ():
             end(orphan, ORPHAN_PATIENCE)
 
-    def record(self, processes: Sequence[tuple[str, int]]) -> None:
-        """Writes down who runs, as (name, pid), for `lighthouse status` and for a start after a kill -9."""
-        found = tuple(process for name, pid in processes if (process := find(pid, name)))
+    def record(self, children: Iterable[Started]) -> None:
+        """Writes down who runs, for `lighthouse status` and for a start after a kill -9.
+
+        From any thread: whoever writes last has seen all that the others did.
+        """
         owner = find(os.getpid(), "owner")
         assert owner is not None
-        replace(_file(self._settings, self._service, "json"), msgspec.json.encode(Record(boot(), owner, found)))
+        with self._recording:
+            found = tuple(process for child in children if (process := find(child.pid, child.name)))
+            replace(_file(self._settings, self._service, "json"), msgspec.json.encode(Record(boot(), owner, found)))
 
     def release(self) -> None:
         """Gives the right back; doing so twice is harmless."""

@@ -6,9 +6,8 @@ import logging
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -64,7 +63,6 @@ class LocalKafka:
     claim: Claim
     draft: Path | None
     start_timeout: float
-    _recording: Lock = field(default_factory=Lock)
 
     @property
     def training(self) -> bool:
@@ -101,9 +99,8 @@ class LocalKafka:
         await_ready([broker], len(self.brokers), self.start_timeout)
 
     def record(self) -> None:
-        """Writes down who runs; the last one to write has seen all that the others did."""
-        with self._recording:
-            self.claim.record([(child.name, child.pid) for child in self.children])
+        """Writes down who runs."""
+        self.claim.record(self.children)
 
     def _broker(self, node: int) -> Broker:
         found = [broker for broker in self.brokers if broker.node == node]

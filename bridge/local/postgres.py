@@ -117,7 +117,7 @@ class LocalPostgres:
 
     def record(self) -> None:
         """Writes down who runs."""
-        self.claim.record([(self.child.name, self.child.pid)])
+        self.claim.record(self.children)
 
 
 def start_postgres(settings: Settings, on_progress: Report = silent) -> LocalPostgres:

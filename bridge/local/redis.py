@@ -147,7 +147,7 @@ class LocalRedis:
 
     def record(self) -> None:
         """Writes down who runs."""
-        self.claim.record([(child.name, child.pid) for child in self.children])
+        self.claim.record(self.children)
 
 
 def start_redis(settings: Settings, on_progress: Report = silent) -> LocalRedis:

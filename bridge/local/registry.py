@@ -94,7 +94,7 @@ class LocalRegistry:
 
     def record(self) -> None:
         """Writes down who runs."""
-        self.claim.record([(self.child.name, self.child.pid)])
+        self.claim.record(self.children)
 
 
 def start_registry(settings: Settings, on_progress: Report = silent) -> LocalRegistry:

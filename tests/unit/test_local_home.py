@@ -52,7 +52,7 @@ def test_two_services_share_a_home(settings: Settings) -> None:
 
 def test_running_names_the_owner_and_what_it_started(settings: Settings, sleeper: subprocess.Popen[bytes]) -> None:
     claim = Claim(settings, "kafka")
-    claim.record([("kafka-1", sleeper.pid)])
+    claim.record([Process("kafka-1", sleeper.pid, 0.0)])
     found = running(settings)
     claim.release()
     assert found
